@@ -1,0 +1,75 @@
+"""thinkroute: an LLM as router over a graph of experts, with cost-weighted detours round failures."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from orchestrator.version import __version__
+
+if TYPE_CHECKING:
+    from orchestrator.budget import Budget
+    from orchestrator.errors import ConfigError, OrchestratorError, ProviderError, ToolError
+    from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, Usage
+    from orchestrator.pipeline import Explanation, Orchestrator
+    from orchestrator.pool import Agent, Model, Pool, Price, expert, load_folder, load_pool
+    from orchestrator.protocol import Answer, Route, Think, Turn
+    from orchestrator.providers import read_recorded
+    from orchestrator.routers import View
+    from orchestrator.tools import Claim, Resources
+
+__all__ = [
+    "Agent",
+    "Analysis",
+    "Answer",
+    "Budget",
+    "Claim",
+    "ConfigError",
+    "Decision",
+    "Dissent",
+    "Explanation",
+    "Goal",
+    "Message",
+    "Model",
+    "Orchestrator",
+    "OrchestratorError",
+    "Pool",
+    "Price",
+    "ProviderError",
+    "Question",
+    "Reply",
+    "Resources",
+    "Route",
+    "Think",
+    "ToolError",
+    "Turn",
+    "Usage",
+    "View",
+    "__version__",
+    "expert",
+    "load_folder",
+    "load_pool",
+    "read_recorded",
+]
+
+_HOMES = {
+    "budget": ("Budget",),
+    "errors": ("ConfigError", "OrchestratorError", "ProviderError", "ToolError"),
+    "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "Usage"),
+    "pipeline": ("Explanation", "Orchestrator"),
+    "pool": ("Agent", "Model", "Pool", "Price", "expert", "load_folder", "load_pool"),
+    "protocol": ("Answer", "Route", "Think", "Turn"),
+    "providers": ("read_recorded",),
+    "routers": ("View",),
+    "tools": ("Claim", "Resources"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that importing the package stays cheap."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,145 @@
+"""Money and tokens: reserved before a try, settled after it, never over the limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from threading import Lock
+
+from orchestrator.errors import BudgetExceeded, ConfigError
+from orchestrator.messages import Usage
+
+__all__ = ["Budget", "Ledger", "Reservation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of a run; None means unlimited. `turns` bounds the router, `seconds` the whole run."""
+
+    usd: Decimal | None = None
+    tokens: int | None = None
+    turns: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are not positive numbers."""
+        for name, value in (
+            ("usd", self.usd),
+            ("tokens", self.tokens),
+            ("turns", self.turns),
+            ("seconds", self.seconds),
+        ):
+            if value is not None and not value >= 0:
+                raise ConfigError(
+                    f"{value} is no limit", field=f"budget.{name}", expected="a number that is not negative"
+                )
+        if self.usd is not None:
+            object.__setattr__(self, "usd", Decimal(str(self.usd)))
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Worst case of one try, held until it is settled or released."""
+
+    number: int
+    usd: Decimal | None
+    """None: the price is unknown; only possible without a money budget."""
+    tokens: int
+
+
+class Ledger:
+    """What a run has spent and holds reserved; safe to share between tasks and threads."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self._lock = Lock()
+        self._open: dict[int, Reservation] = {}
+        self._next = 0
+        self._spent = Decimal(0)
+        self._usage = Usage()
+        self._unknown = False
+        self._exact = True
+        self._overdrawn = False
+
+    @property
+    def spent(self) -> Decimal | None:
+        """USD billed so far; None once a try of unknown price was billed."""
+        return None if self._unknown else self._spent
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens billed so far."""
+        return self._usage
+
+    @property
+    def exact(self) -> bool:
+        """Whether every charge is the vendor's own figure."""
+        return self._exact
+
+    @property
+    def held(self) -> Decimal:
+        """USD reserved by tries in flight."""
+        return sum((r.usd for r in self._open.values() if r.usd), Decimal(0))
+
+    @property
+    def in_flight(self) -> int:
+        """Reservations that are neither settled nor released."""
+        return len(self._open)
+
+    @property
+    def remaining_usd(self) -> Decimal | None:
+        """USD that can still be reserved; None without a money limit."""
+        if self.budget.usd is None:
+            return None
+        return Decimal(0) if self._overdrawn else max(Decimal(0), self.budget.usd - self._spent - self.held)
+
+    @property
+    def remaining_tokens(self) -> int | None:
+        """Tokens that can still be reserved; None without a token limit."""
+        if self.budget.tokens is None:
+            return None
+        return max(0, self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values()))
+
+    def obstacle(self, usd: Decimal | None, tokens: int) -> BudgetExceeded | None:
+        """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing."""
+        left = self.remaining_usd
+        if left is not None and usd is None:
+            return BudgetExceeded("usd", "the price is unknown, and there is a money budget")
+        if left is not None and usd is not None and (usd > left or (self._overdrawn and usd > 0)):
+            return BudgetExceeded("usd", f"a try may cost ${usd:f}, ${left:f} of ${self.budget.usd:f} are left")
+        left_tokens = self.remaining_tokens
+        if left_tokens is not None and tokens > left_tokens:
+            return BudgetExceeded("tokens", f"a try may take {tokens} tokens, {left_tokens} are left")
+        return None
+
+    def reserve(self, usd: Decimal | None, tokens: int = 0) -> Reservation:
+        """Hold the worst case of a try; raises `BudgetExceeded` where it does not fit."""
+        with self._lock:
+            if obstacle := self.obstacle(usd, tokens):
+                raise obstacle
+            self._next += 1
+            reservation = Reservation(self._next, usd, tokens)
+            self._open[reservation.number] = reservation
+            return reservation
+
+    def settle(self, reservation: Reservation, usd: Decimal | None, usage: Usage, *, exact: bool = True) -> None:
+        """Bill what the try really cost; more than was reserved is booked in full and closes the budget."""
+        with self._lock:
+            self._close(reservation)
+            self._usage += usage
+            self._exact = self._exact and exact
+            if usd is None:
+                self._unknown = True
+                return
+            self._spent += usd
+            if reservation.usd is not None and usd > reservation.usd:
+                self._overdrawn = True
+
+    def release(self, reservation: Reservation) -> None:
+        """Give back a reservation of which nothing was spent."""
+        with self._lock:
+            self._close(reservation)
+
+    def _close(self, reservation: Reservation) -> None:
+        if self._open.pop(reservation.number, None) is None:
+            raise ValueError(f"reservation {reservation.number} is not open")

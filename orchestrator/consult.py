@@ -1,0 +1,197 @@
+"""Consults the routed experts side by side: one attempt each, through the gate."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from orchestrator.errors import AttemptError, ConfigError, FailureKind, nearest
+from orchestrator.messages import Failed, Goal, Message, Question, Reply
+from orchestrator.pool import Agent
+from orchestrator.protocol import Route
+from orchestrator.providers import Call, Paid, Result
+from orchestrator.runtime import RunContext
+from orchestrator.state import Failure, RunState
+from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
+from orchestrator.weights import health_key
+
+__all__ = ["consult"]
+
+LAST_RESORT_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    number: int
+    agent: Agent
+    goal: Goal
+    route: Route
+
+
+async def consult(state: RunState, context: RunContext) -> RunState:
+    """Make an attempt for every route whose goal is not reached yet; replies and failures go into the state.
+
+    Raises `ConfigError` where a router names an expert that is not in the pool.
+    """
+    attempts = _attempts(state, context)
+    for attempt in attempts:
+        toward = attempt.route.toward
+        context.journal.write(
+            AttemptStarted(
+                attempt=attempt.number,
+                agent=attempt.agent.name,
+                goal=attempt.goal,
+                model=attempt.agent.model,
+                toward=toward if toward != attempt.goal else None,
+            )
+        )
+    results = await asyncio.gather(*(_made(attempt, state, context) for attempt in attempts))
+    failures = tuple(result for result in results if isinstance(result, Failure))
+    return replace(
+        state,
+        attempts=state.attempts + len(attempts),
+        replies=(*state.replies, *(result for result in results if isinstance(result, Reply))),
+        failures=(*state.failures, *failures),
+        open=(*state.open, *failures),
+        routes=(),
+    )
+
+
+def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
+    """The attempts to make; a goal that is reached is never reached again."""
+    found: list[_Attempt] = []
+    for route in state.routes:
+        agent = _expert(route.agent, context)
+        goal = Goal(agent.produces, route.query, route.slot)
+        if route.toward is None:
+            goal = replace(goal, slot=_slot(agent, goal, state, found))
+        if state.reached(goal) is None:
+            found.append(_Attempt(state.attempts + len(found) + 1, agent, goal, route))
+    return found
+
+
+def _expert(name: str, context: RunContext) -> Agent:
+    agents = context.facilities.pool.agents
+    if name not in agents:
+        raise ConfigError(
+            f"there is no expert `{name}`",
+            field=f"router {context.router.name}",
+            expected="one of " + ", ".join(sorted(agents)),
+            suggestion=nearest(name, agents),
+        )
+    return agents[name]
+
+
+def _slot(agent: Agent, goal: Goal, state: RunState, found: list[_Attempt]) -> int:
+    """A router that asks several experts the same wants an analysis of each: a slot of its own for every one."""
+    given = [(reply.agent, reply.goal) for reply in state.replies]
+    given += [(attempt.agent.name, attempt.goal) for attempt in found]
+    alike = {name: other.slot for name, other in given if (other.artifact, other.query) == (goal.artifact, goal.query)}
+    return alike.get(agent.name, max(alike.values(), default=0) + 1)
+
+
+async def _made(attempt: _Attempt, state: RunState, context: RunContext) -> Reply | Failure:
+    candidate = context.weigher.weigh(attempt.agent, attempt.goal.query)
+    try:
+        paid = await context.gate.attempt(_call(attempt, state, context))
+    except asyncio.CancelledError:
+        context.journal.write(AttemptCancelled(attempt=attempt.number))
+        raise
+    error = paid.error or _malformed(paid.result)
+    if error is not None or paid.result is None:
+        return _failure(attempt, error or AttemptError("gave nothing", kind="malformed"), paid, context)
+    reply = Reply(
+        attempt.number,
+        attempt.agent.name,
+        attempt.goal,
+        paid.result.value,
+        p=candidate.p or 0.0,
+        cost=paid.cost,
+        usage=paid.usage,
+        seconds=paid.seconds,
+    )
+    context.journal.write(
+        Replied(
+            attempt=reply.attempt,
+            agent=reply.agent,
+            value=reply.value,
+            p=reply.p,
+            usd=reply.cost,
+            seconds=round(reply.seconds, 6),
+        )
+    )
+    return reply
+
+
+def _failure(attempt: _Attempt, error: AttemptError, paid: Paid, context: RunContext) -> Failure:
+    failed = Failed(attempt.agent.name, error.kind, str(error), paid.tries)
+    context.journal.write(
+        AttemptFailed(
+            attempt=attempt.number, agent=failed.agent, kind=failed.kind, error=failed.error, tries=failed.tries
+        )
+    )
+    return Failure(attempt.number, attempt.route, attempt.goal, failed)
+
+
+def _malformed(result: Result | None) -> AttemptError | None:
+    """An empty reply is no reply."""
+    value = result.value if result else None
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return AttemptError("gave an empty reply", kind="malformed")
+    return None
+
+
+def _call(attempt: _Attempt, state: RunState, context: RunContext) -> Call:
+    agent, facilities = attempt.agent, context.facilities
+    model = facilities.pool.model_of(agent)
+    asked = _asked(state.question, attempt.goal.query, agent)
+    inputs = {name: reply.value for name, reply in state.values(attempt.goal.query).items()} | {"question": asked.text}
+
+    async def ask_tool() -> Result:
+        if missing := [name for name in agent.consumes if name not in inputs]:
+            raise AttemptError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request")
+        given = {name: inputs[name] for name in agent.consumes}
+        return Result(await facilities.tools[agent.name].call(given, facilities.resources))
+
+    async def ask_model() -> Result:
+        if model is None:
+            return await ask_tool()
+        completion = await facilities.provider_of(model).complete(model, asked)
+        return Result(completion.text, completion.usage, completion.cost, completion.exact)
+
+    return Call(
+        attempt=attempt.number,
+        key=health_key(agent, model),
+        work=ask_tool if model is None else ask_model,
+        quote=context.weigher.quote(agent),
+        timeout=agent.timeout,
+        retries=_retries(attempt, state, context),
+        fault=_fault(attempt, context, asked.case),
+    )
+
+
+def _asked(question: Question, query: str, agent: Agent) -> Question:
+    """What the expert is asked: the run's question or the route's query, after the agent's prompt."""
+    asked = replace(question, messages=(Message("user", query),), case=None) if query else question
+    if agent.prompt is None:
+        return asked
+    return replace(asked, messages=(Message("system", agent.prompt), *asked.messages))
+
+
+def _fault(attempt: _Attempt, context: RunContext, case: str | None) -> FailureKind | None:
+    if context.faults is None:
+        return None
+    return context.faults(attempt.agent.name, context.tally.by_agent[attempt.agent.name], case)
+
+
+def _retries(attempt: _Attempt, state: RunState, context: RunContext) -> int:
+    """The agent's own number, else none while somebody else could serve the goal (SEMANTICS §5)."""
+    if attempt.agent.retries is not None:
+        return attempt.agent.retries
+    goal = attempt.route.toward or attempt.goal
+    without = replace(state, failures=(*state.failures, _as_if_failed(attempt)))
+    return 0 if context.planner.choose(goal, without).plan else LAST_RESORT_RETRIES
+
+
+def _as_if_failed(attempt: _Attempt) -> Failure:
+    return Failure(attempt.number, attempt.route, attempt.goal, Failed(attempt.agent.name, "tool", "", 0))

@@ -1,0 +1,108 @@
+"""Ends a run: merges the replies and puts together the decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
+
+from orchestrator.merge import MergeRule, merge_named
+from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
+from orchestrator.runtime import RunContext
+from orchestrator.state import RunState
+from orchestrator.trace.events import Merged
+
+__all__ = ["conclude"]
+
+ROUTER = "router"
+
+
+async def conclude(state: RunState, context: RunContext) -> Decision:
+    """Merge what is there into a decision; without any reply or answer it is an escalation."""
+    replies = _replies(state)
+    if not replies:
+        return _decision(state, context, None, None, "escalated", None)
+    rule = _rule(state, context)
+    merged = await rule.merge(state.question, replies)
+    context.journal.write(
+        Merged(
+            method=rule.name,
+            answer=merged.answer,
+            support=merged.support,
+            dissent=merged.dissent,
+            reasons=merged.reasons,
+        )
+    )
+    state = replace(state, shortfalls=(*state.shortfalls, *_missing_analyses(state)))
+    status: Status = "degraded" if state.shortfalls else "answered"
+    return _decision(state, context, rule.name, merged, status, _value(merged, replies))
+
+
+def _replies(state: RunState) -> list[Reply]:
+    """Replies to the goal, for the run's own question where there are any; the router's answer is one of them."""
+    found = [reply for reply in state.replies if reply.goal.artifact == state.goal]
+    own = [reply for reply in found if not reply.goal.query] or found
+    if state.answer:
+        own.append(Reply(state.attempts + 1, ROUTER, Goal(state.goal), state.answer))
+    return own
+
+
+def _rule(state: RunState, context: RunContext) -> MergeRule:
+    if context.merge is not None:
+        return context.merge
+    if state.answer:
+        return merge_named("router")
+    return merge_named("first" if state.analyses == 1 else "vote")
+
+
+def _missing_analyses(state: RunState) -> list[str]:
+    given = len([reply for reply in state.replies if reply.goal.artifact == state.goal and not reply.goal.query])
+    if state.answer or given >= state.analyses:
+        return []
+    return [f"analyses: {given} of {state.analyses}"]
+
+
+def _value(merged: Analysis, replies: list[Reply]) -> JsonValue:
+    """The artifact behind the answer where it is not text."""
+    for reply in replies:
+        if not isinstance(reply.value, str) and reply.text == merged.answer:
+            return to_jsonable_python(reply.value, fallback=repr)
+    return None
+
+
+def _decision(  # noqa: PLR0917 - one private call
+    state: RunState,
+    context: RunContext,
+    method: str | None,
+    merged: Analysis | None,
+    status: Status,
+    value: JsonValue,
+) -> Decision:
+    ledger, tally = context.ledger, context.tally
+    return Decision(
+        answer=merged.answer if merged else None,
+        status=status,
+        goal=state.goal,
+        method=method,
+        confidence=merged.confidence if merged else None,
+        support=merged.support if merged else (),
+        dissent=merged.dissent if merged else (),
+        failed=tuple(failure.failed for failure in state.failures),
+        reasons=_distinct((*state.shortfalls, *state.reasons, *(merged.reasons if merged else ()))),
+        cost_usd=ledger.spent,
+        cost_exact=ledger.exact,
+        usage=ledger.usage,
+        turns=state.turns,
+        control_calls=0,
+        merge_calls=0,
+        expert_calls=tally.expert_calls,
+        reroutes=tally.reroutes,
+        seconds=round(context.seconds(), 6),
+        run_id=context.journal.run_id,
+        value=value,
+    )
+
+
+def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))

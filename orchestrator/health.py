@@ -1,0 +1,168 @@
+"""What was seen of models and tools: circuit breakers, moving averages of success, seconds and tokens."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal, assert_never
+
+from orchestrator.errors import AttemptError
+
+__all__ = ["Breaker", "BreakerChange", "BreakerState", "Clock", "Health"]
+
+Clock = Callable[[], float]
+"""Seconds that never go backwards, such as `time.monotonic`."""
+BreakerState = Literal["closed", "open", "half_open"]
+
+FAILURES_TO_OPEN = 5
+TRIES_WATCHED = 20
+SECONDS_WATCHED = 60.0
+COOLDOWN = 30.0
+LONGEST_COOLDOWN = 300.0
+PRIOR_SUCCESSES = 20
+TRIES_REMEMBERED = 100
+"""How many tries the moving averages look back over."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChange:
+    """A breaker went from one state to another; `until` is on the breaker's clock."""
+
+    key: str
+    before: BreakerState
+    after: BreakerState
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Circuit breaker of one server (SEMANTICS §5); a longer cooldown wins over a shorter one."""
+
+    key: str
+    clock: Clock
+    state: BreakerState = "closed"
+    until: float = 0.0
+    """When an open breaker lets one try through; infinite after an authentication failure."""
+    _cooldown: float = COOLDOWN
+    _probing: bool = False
+    _tries: deque[tuple[float, bool]] = field(default_factory=lambda: deque[tuple[float, bool]](maxlen=TRIES_WATCHED))
+
+    def closed_to(self) -> bool:
+        """Whether a try would be refused now; asks without taking the place of the half-open try."""
+        match self.state:
+            case "closed":
+                return False
+            case "open":
+                return self.clock() < self.until
+            case "half_open":
+                return self._probing
+            case _:
+                assert_never(self.state)
+
+    def admit(self) -> bool:
+        """Take leave for one try; a half-open breaker gives it to one caller at a time."""
+        if self.closed_to():
+            return False
+        if self.state != "closed":
+            self.state, self._probing = "half_open", True
+        return True
+
+    def succeeded(self) -> None:
+        """A try went well: a half-open breaker closes."""
+        self._tries.append((self.clock(), True))
+        if self.state == "half_open":
+            self.state, self._cooldown, self._probing = "closed", COOLDOWN, False
+            self._tries.clear()
+
+    def abandoned(self) -> None:
+        """A try ended without a verdict: its half-open place is free again."""
+        self._probing = False
+
+    def failed(self, error: AttemptError) -> None:
+        """A try failed: open at once for authentication and rate limits, else after too many."""
+        now = self.clock()
+        if error.kind == "auth":
+            self._open(float("inf"))
+        elif error.retry_after is not None:
+            self._open(now + error.retry_after)
+        elif not error.sick:
+            self.abandoned()
+        else:
+            self._tries.append((now, False))
+            self._count(now)
+
+    def _count(self, now: float) -> None:
+        if self.state == "half_open":
+            self._cooldown = min(self._cooldown * 2, LONGEST_COOLDOWN)
+            self._open(now + self._cooldown)
+            return
+        recent = [ok for at, ok in self._tries if now - at <= SECONDS_WATCHED]
+        if recent.count(False) >= FAILURES_TO_OPEN:
+            self._open(now + self._cooldown)
+
+    def _open(self, until: float) -> None:
+        self.until = max(self.until, until)
+        self.state, self._probing = "open", False
+
+
+@dataclass(slots=True)
+class _Seen:
+    successes: deque[bool] = field(default_factory=lambda: deque[bool](maxlen=TRIES_REMEMBERED))
+    seconds: deque[float] = field(default_factory=lambda: deque[float](maxlen=TRIES_REMEMBERED))
+    output_tokens: deque[int] = field(default_factory=lambda: deque[int](maxlen=TRIES_REMEMBERED))
+
+
+class Health:
+    """Breakers and moving averages by key: a model at its base URL, or a tool."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._breakers: dict[str, Breaker] = {}
+        self._seen: dict[str, _Seen] = {}
+
+    def breaker(self, key: str) -> Breaker:
+        """The breaker of a key, closed where nothing was seen yet."""
+        if key not in self._breakers:
+            self._breakers[key] = Breaker(key, self.clock)
+        return self._breakers[key]
+
+    def success_rate(self, key: str) -> float:
+        """Share of successes over the last 100 tries, with a prior of 20 successes of 20."""
+        seen = self._seen.get(key)
+        if seen is None:
+            return 1.0
+        return (PRIOR_SUCCESSES + sum(seen.successes)) / (PRIOR_SUCCESSES + len(seen.successes))
+
+    def typical_seconds(self, key: str, prior: float) -> float:
+        """Moving median of the seconds that successful tries took."""
+        seen = self._seen.get(key)
+        return median(seen.seconds) if seen and seen.seconds else prior
+
+    def mean_output(self, key: str, prior: float) -> float:
+        """Moving mean of output tokens."""
+        seen = self._seen.get(key)
+        return sum(seen.output_tokens) / len(seen.output_tokens) if seen and seen.output_tokens else prior
+
+    def succeeded(self, key: str, seconds: float, output_tokens: int = 0) -> BreakerChange | None:
+        """Record a try that went well; returns what it changed of the breaker."""
+        seen = self._seen.setdefault(key, _Seen())
+        seen.successes.append(True)
+        seen.seconds.append(seconds)
+        seen.output_tokens.append(output_tokens)
+        return self._watch(key, lambda breaker: breaker.succeeded())
+
+    def failed(self, key: str, error: AttemptError) -> BreakerChange | None:
+        """Record a try that failed; returns what it changed of the breaker."""
+        if error.kind not in ("budget", "breaker_open"):
+            self._seen.setdefault(key, _Seen()).successes.append(False)
+        return self._watch(key, lambda breaker: breaker.failed(error))
+
+    def _watch(self, key: str, act: Callable[[Breaker], None]) -> BreakerChange | None:
+        breaker = self.breaker(key)
+        before = breaker.state
+        act(breaker)
+        if breaker.state == before:
+            return None
+        return BreakerChange(key, before, breaker.state, breaker.until if breaker.state == "open" else None)

@@ -1,0 +1,289 @@
+"""The front door: an orchestrator over a pool, with `run`, `run_sync`, `stream`, `explain`, `as_node` and `graph`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Literal, cast
+
+from orchestrator.budget import Budget, Ledger
+from orchestrator.errors import ConfigError
+from orchestrator.health import Health
+from orchestrator.merge import MergeFunction, MergeRule, as_merge, merge_named
+from orchestrator.messages import Asked, Decision, Message, as_question
+from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
+from orchestrator.planner import Choice, Planner, graph_of
+from orchestrator.pool import Pool
+from orchestrator.pool.registry import Member
+from orchestrator.providers import Gate, Provider
+from orchestrator.routers import PlanRouter, Router, RouterFunction, as_router
+from orchestrator.runtime import Clocks, Faults, RunContext, Tally
+from orchestrator.state import RunState
+from orchestrator.tools import Resources, bind
+from orchestrator.trace import Journal, Listener, runs_folder
+from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded, RunStarted
+from orchestrator.version import __version__
+from orchestrator.weights import Facilities, Preference, Rates, Weigher
+
+__all__ = ["Explanation", "Orchestrator"]
+
+TURNS_OF_A_ROUTER = 32
+"""Turns of a router that is not the plan router, where the budget names none; the plan router ends by itself."""
+
+How = Literal["cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would be done, at what weights; nobody is called to find out."""
+
+    goal: str
+    choices: tuple[Choice, ...]
+    """One for each analysis asked for; the last has no plan where experts run out."""
+    rates: Rates
+
+
+@dataclass(slots=True, kw_only=True)
+class _Settings:
+    """What an orchestrator was built with."""
+
+    facilities: Facilities
+    planning: Callable[[Weigher], Planner]
+    router: Router
+    merge: MergeRule | None
+    budget: Budget
+    analyses: int
+    trace: Path | bool
+    content: bool
+    faults: Faults | None
+    clocks: Clocks
+    sleep: Callable[[float], Awaitable[None]]
+    new_id: Callable[[], str]
+    langsmith: bool = False
+    seed: int | None = None
+
+
+class Orchestrator:
+    """Runs questions over a pool of experts; keeps what it learns of their health from run to run.
+
+    `pool` is a `Pool` or its members. `trace` says where runs are written: True for the usual folder, a folder, a
+    file that ends in `.jsonl`, or False for nowhere. Raises `ConfigError` where the parts do not fit.
+    """
+
+    def __init__(
+        self,
+        pool: Pool | Iterable[Member],
+        *,
+        router: Router | RouterFunction | None = None,
+        merge: MergeRule | MergeFunction | str | None = None,
+        budget: Budget | None = None,
+        analyses: int = 1,
+        prefer: Preference | Rates = "balanced",
+        providers: Mapping[str, Provider] | None = None,
+        resources: Resources | None = None,
+        health: Health | None = None,
+        trace: Path | str | bool = True,
+        content: bool = True,
+        faults: Faults | None = None,
+        clocks: Clocks | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        new_id: Callable[[], str] | None = None,
+        langsmith: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        members = pool if isinstance(pool, Pool) else Pool(pool)
+        clocks = clocks or Clocks()
+        facilities = Facilities(
+            members,
+            bind(members),
+            dict(providers or {}),
+            resources or Resources(),
+            health or Health(clocks.monotonic),
+            prefer if isinstance(prefer, Rates) else Rates.preferring(prefer),
+        )
+        for model in members.models.values():
+            facilities.provider_of(model)
+        if analyses < 1:
+            raise ConfigError(f"cannot be {analyses}", field="analyses", expected="a whole number of at least 1")
+        graph = graph_of(members)
+        self._settings = _Settings(
+            facilities=facilities,
+            planning=lambda weigher: Planner(members, graph, weigher),
+            router=PlanRouter() if router is None else as_router(router),
+            merge=merge_named(merge) if isinstance(merge, str) else merge and as_merge(merge),
+            budget=budget or Budget(),
+            analyses=analyses,
+            trace=Path(trace) if isinstance(trace, str) else trace,
+            content=content,
+            faults=faults,
+            clocks=clocks,
+            sleep=sleep,
+            new_id=new_id or (lambda: _new_id(clocks)),
+            langsmith=langsmith,
+            seed=seed,
+        )
+
+    @property
+    def pool(self) -> Pool:
+        """The pool it runs over."""
+        return self._settings.facilities.pool
+
+    @property
+    def health(self) -> Health:
+        """What was seen of the experts so far."""
+        return self._settings.facilities.health
+
+    @property
+    def graph(self) -> PipelineGraph:
+        """The compiled LangGraph of a run, for drawing."""
+        return compiled_graph()
+
+    async def run(self, asked: Asked, *, goal: str | None = None, listeners: Iterable[Listener] = ()) -> Decision:
+        """The decision on a question; it tells in `status` and `reasons` what went wrong.
+
+        Raises `ConfigError` for what the caller got wrong, whatever a router or merge of the caller's own raises,
+        and CancelledError where it is cancelled; the trace is ended in each case.
+        """
+        context, state = self._begin(asked, goal, tuple(listeners))
+        try:
+            decision = await walk(state, context, langsmith=self._settings.langsmith)
+            context.journal.write(RunEnded(how="decided", decision=decision))
+        except asyncio.CancelledError:
+            _break_off(context, "cancelled", "the run was cancelled")
+            raise
+        except BaseException as error:
+            _break_off(context, "error", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            context.journal.close()
+        return decision.model_copy(update={"head": context.journal.head})
+
+    def run_sync(self, asked: Asked, *, goal: str | None = None, listeners: Iterable[Listener] = ()) -> Decision:
+        """`run` for callers without an event loop."""
+        return asyncio.run(self.run(asked, goal=goal, listeners=listeners))
+
+    async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncIterator[Event]:
+        """The events of a run as they happen; leaving the loop cancels the run."""
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        running = asyncio.create_task(self.run(asked, goal=goal, listeners=(events.put_nowait,)))
+        running.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            await running
+        finally:
+            if not running.done():
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
+
+    def explain(self, asked: Asked, *, goal: str | None = None) -> Explanation:
+        """What a run would do first, and what every rejected way would have cost."""
+        state = self._state(asked, goal)
+        weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
+        choices = self._settings.planning(weigher).slots(state)
+        return Explanation(state.goal, choices, self._settings.facilities.rates)
+
+    def as_node(
+        self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None
+    ) -> Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]:
+        """A node for a LangGraph of your own: reads one key of its state, writes answer and decision to others."""
+
+        async def node(state: Mapping[str, object]) -> dict[str, object]:
+            asked = state[question]
+            if not isinstance(asked, (str, list)):
+                raise ConfigError(f"cannot be {asked!r}", field=question, expected="text or a list of messages")
+            made = await self.run(cast("str | list[Message]", asked))
+            given = {answer: made.answer, decision: made}
+            return {key: value for key, value in given.items() if key is not None}
+
+        return node
+
+    def _state(self, asked: Asked, goal: str | None) -> RunState:
+        goals = self.pool.goals_from(goal)
+        return RunState(as_question(asked), goals, goals[0], analyses=self._settings.analyses)
+
+    def _begin(self, asked: Asked, goal: str | None, listeners: tuple[Listener, ...]) -> tuple[RunContext, RunState]:
+        state, settings = self._state(asked, goal), self._settings
+        tally, run_id = Tally(), settings.new_id()
+        journal = Journal(
+            run_id,
+            _trace_path(settings.trace, run_id),
+            now=settings.clocks.wall,
+            content=settings.content,
+            listeners=(tally, *listeners),
+        )
+        context = _context(settings, state, journal, tally)
+        journal.write(_started(settings, state, context))
+        return context, state
+
+
+def _context(settings: _Settings, state: RunState, journal: Journal, tally: Tally) -> RunContext:
+    clock, ledger = settings.clocks.monotonic, Ledger(settings.budget)
+    weigher, started = Weigher(settings.facilities, state.question, ledger), clock()
+    deadline = float("inf") if settings.budget.seconds is None else started + settings.budget.seconds
+    gate = Gate(settings.facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
+    turns = settings.budget.turns
+    if turns is None and not isinstance(settings.router, PlanRouter):
+        turns = TURNS_OF_A_ROUTER
+    return RunContext(
+        facilities=settings.facilities,
+        router=settings.router,
+        merge=settings.merge,
+        ledger=ledger,
+        journal=journal,
+        gate=gate,
+        weigher=weigher,
+        planner=settings.planning(weigher),
+        tally=tally,
+        faults=settings.faults,
+        clock=clock,
+        started=started,
+        turns=turns,
+    )
+
+
+def _started(settings: _Settings, state: RunState, context: RunContext) -> RunStarted:
+    budget, rates = settings.budget, settings.facilities.rates
+    return RunStarted(
+        question=state.question.messages,
+        kind=state.question.kind,
+        choices=state.question.choices,
+        case=state.question.case,
+        pool=settings.facilities.pool.name,
+        agents=tuple(sorted(settings.facilities.pool.agents)),
+        goals=state.goals,
+        router=settings.router.name,
+        merge=settings.merge.name if settings.merge else "default",
+        analyses=settings.analyses,
+        cost_weight=rates.cost_weight,
+        time_weight=rates.time_weight,
+        budget={"usd": budget.usd, "tokens": budget.tokens, "turns": context.turns, "seconds": budget.seconds},
+        version=__version__,
+    )
+
+
+def _break_off(context: RunContext, how: How, why: str) -> None:
+    """Close what is open, so that the trace ends consistent."""
+    for attempt in sorted(context.tally.in_flight):
+        context.journal.write(AttemptCancelled(attempt=attempt))
+    for attempt in sorted(context.tally.unresolved):
+        context.journal.write(Escalated(attempt=attempt, reason=why))
+    context.journal.write(RunEnded(how=how, error=why))
+
+
+def _trace_path(trace: Path | bool, run_id: str) -> Path | None:
+    if isinstance(trace, bool):
+        return runs_folder() / f"{run_id}.jsonl" if trace else None
+    return trace if trace.suffix == ".jsonl" else trace / f"{run_id}.jsonl"
+
+
+def _new_id(clocks: Clocks) -> str:
+    stamp = datetime.fromtimestamp(clocks.wall(), UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{stamp}-{secrets.token_hex(4)}"

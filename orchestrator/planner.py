@@ -1,0 +1,133 @@
+"""Chooses experts for a goal: the cheapest plan from what is there, and what every other way would have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from orchestrator.graph import CapabilityGraph, Capable, Plan, Ways
+from orchestrator.messages import Goal
+from orchestrator.pool import Pool
+from orchestrator.protocol import Route
+from orchestrator.state import RunState
+from orchestrator.trace.events import Candidate, Planned
+from orchestrator.weights import Weigher
+
+__all__ = ["Choice", "Planner", "graph_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen for a goal, and out of what."""
+
+    goal: Goal
+    plan: Plan | None
+    routes: tuple[Route, ...]
+    """The steps of the plan that can be taken now."""
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def expert(self) -> str | None:
+        """Who would give the goal itself."""
+        return self.plan.steps[-1].agent if self.plan and self.plan.steps else None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Limits for which alone an expert was ruled out."""
+        return tuple(c.why_not for c in self.candidates if c.why_not and c.why_not.startswith("limit:"))
+
+    def event(self) -> Planned:
+        """The choice as it is written into the trace."""
+        plan = self.plan
+        return Planned(
+            goal=self.goal,
+            steps=tuple(step.agent for step in plan.steps) if plan else (),
+            weight=plan.weight if plan else None,
+            shared_weight=plan.shared_weight if plan else None,
+            candidates=self.candidates,
+        )
+
+
+class Planner:
+    """Plans for one run: the overlay of what failed in it is the run's own and ends with it."""
+
+    def __init__(self, pool: Pool, graph: CapabilityGraph, weigher: Weigher) -> None:
+        self._pool = pool
+        self._graph = graph
+        self._weigher = weigher
+
+    def choose(self, goal: Goal, state: RunState, *, taken: Collection[str] = ()) -> Choice:
+        """The cheapest plan for a goal; `taken` are experts that serve other slots of it."""
+        have = {"question", *(a for a in state.values(goal.query) if a != goal.artifact)}
+        weighed: dict[str, Candidate] = {}
+
+        def weigh(name: str) -> Candidate:
+            if name not in weighed:
+                weighed[name] = self._weigh(name, goal, state, taken)
+            return weighed[name]
+
+        ways = self._graph.search(have, lambda name: weigh(name).weight)
+        plan = ways.plan(goal.artifact)
+        candidates = [
+            _through(weigh(expert.name), expert, ways)
+            for artifact in self._artifacts_of(plan, goal.artifact, have)
+            for expert in self._graph.producers(artifact)
+        ]
+        routes = tuple(
+            Route(step.agent, goal.query, goal.slot if step.produces == goal.artifact else 1, goal)
+            for step in (plan.ready(have) if plan else ())
+        )
+        return Choice(goal, plan, routes, tuple(candidates))
+
+    def slots(self, state: RunState) -> tuple[Choice, ...]:
+        """A choice for every slot of the run's goal that is not reached yet, by distinct experts."""
+        replies = [reply for reply in state.replies if reply.goal.artifact == state.goal and not reply.goal.query]
+        reached = {reply.goal.slot for reply in replies}
+        taken = {reply.agent for reply in replies}
+        choices: list[Choice] = []
+        for slot in range(1, state.analyses + 1):
+            if slot in reached:
+                continue
+            choice = self.choose(Goal(state.goal, slot=slot), state, taken=taken)
+            choices.append(choice)
+            if choice.expert is None:
+                break
+            taken.add(choice.expert)
+        return tuple(choices)
+
+    def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str]) -> Candidate:
+        agent = self._pool.agents[name]
+        candidate = self._weigher.weigh(agent, goal.query)
+        if state.has_failed(name, goal.query):
+            return candidate.model_copy(update={"weight": None, "why_not": "failed in this run"})
+        if agent.produces == goal.artifact and name in taken:
+            return candidate.model_copy(update={"weight": None, "why_not": "serves another analysis"})
+        return candidate
+
+    def _artifacts_of(self, plan: Plan | None, goal: str, have: Collection[str]) -> list[str]:
+        """Artifacts whose producers matter: those of the plan, else all that the goal hangs on."""
+        if plan is not None:
+            return [step.produces for step in reversed(plan.steps)]
+        order, pending = list[str](), [goal]
+        while pending:
+            artifact = pending.pop(0)
+            if artifact in order or artifact in have:
+                continue
+            order.append(artifact)
+            pending += [needed for expert in self._graph.producers(artifact) for needed in expert.consumes]
+        return order
+
+
+def _through(candidate: Candidate, expert: Capable, ways: Ways) -> Candidate:
+    """The candidate with what its product would cost through it."""
+    through = ways.through(expert, candidate.weight)
+    why_not = candidate.why_not
+    if candidate.weight is not None and through is None:
+        missing = [artifact for artifact in expert.consumes if artifact not in ways.cost]
+        why_not = "nobody can give it " + ", ".join(missing)
+    return candidate.model_copy(update={"through": through, "why_not": why_not})
+
+
+def graph_of(pool: Pool) -> CapabilityGraph:
+    """The capability graph of a pool."""
+    return CapabilityGraph(Capable(agent.name, agent.consumes, agent.produces) for agent in pool.agents.values())

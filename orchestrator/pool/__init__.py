@@ -1,0 +1,19 @@
+"""Who there is: models, agents and the pool that holds them."""
+
+from orchestrator.pool.descriptors import Agent, Model, Price, parse_model_name
+from orchestrator.pool.experts import as_agent, expert
+from orchestrator.pool.files import descriptor_schema, load_folder, load_pool
+from orchestrator.pool.registry import Pool
+
+__all__ = [
+    "Agent",
+    "Model",
+    "Pool",
+    "Price",
+    "as_agent",
+    "descriptor_schema",
+    "expert",
+    "load_folder",
+    "load_pool",
+    "parse_model_name",
+]

@@ -1,0 +1,86 @@
+"""Turns typed Python functions into agents."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TypeVar, get_type_hints, overload
+
+from orchestrator.errors import ConfigError
+from orchestrator.pool.descriptors import Agent, Claiming, ToolFunction
+
+__all__ = ["artifact_parameters", "as_agent", "expert"]
+
+Function = TypeVar("Function", bound=ToolFunction)
+_MARK = "__agent__"
+
+
+@overload
+def expert(function: Function, /) -> Function: ...
+
+
+@overload
+def expert(
+    *,
+    name: str | None = None,
+    produces: str = "answer",
+    skill: float = 0.5,
+    skills: dict[str, float] | None = None,
+    claim: Claiming | None = None,
+    retries: int | None = None,
+    timeout: float = 60.0,
+) -> Callable[[Function], Function]: ...
+
+
+def expert(function: ToolFunction | None = None, /, **fields: object) -> object:
+    """Make a typed function an expert; it consumes the artifacts that its parameters are named after.
+
+    A parameter annotated with a class that the run provides, such as `Resources`, is injected instead. The
+    function itself is returned unchanged and can still be called. Raises `ConfigError` on wrong fields.
+    """
+
+    def mark(target: ToolFunction) -> ToolFunction:
+        setattr(target, _MARK, _describe(target, {key: value for key, value in fields.items() if value is not None}))
+        return target
+
+    return mark if function is None else mark(function)
+
+
+def as_agent(function: ToolFunction) -> Agent:
+    """The agent of a function, decorated or not."""
+    found: object = getattr(function, _MARK, None)
+    return found if isinstance(found, Agent) else _describe(function, {})
+
+
+def artifact_parameters(function: ToolFunction) -> tuple[str, ...]:
+    """Names of the parameters that artifacts are passed to: those not annotated with an injected class."""
+    hints = _hints(function)
+    return tuple(
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        and not injected(hints.get(parameter.name))
+    )
+
+
+def injected(hint: object) -> bool:
+    """Whether a parameter of this annotation is provided by the run, not by an artifact."""
+    return isinstance(hint, type) and bool(getattr(hint, "__injected__", False))
+
+
+def _hints(function: ToolFunction) -> dict[str, object]:
+    try:
+        return dict(get_type_hints(function))
+    except (NameError, TypeError):
+        return {}
+
+
+def _describe(function: ToolFunction, fields: dict[str, object]) -> Agent:
+    name = str(fields.pop("name", None) or getattr(function, "__name__", ""))
+    consumes = artifact_parameters(function)
+    if not consumes:
+        raise ConfigError(
+            "consumes nothing", field=name, expected="a parameter named after an artifact, such as `question`"
+        )
+    role = (inspect.getdoc(function) or "").partition("\n")[0]
+    return Agent.model_validate({"name": name, "role": role, "tool": function, "consumes": consumes, **fields})

@@ -1,0 +1,129 @@
+"""The pool: the models and agents of a run, checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from orchestrator.errors import ConfigError, nearest
+from orchestrator.pool.descriptors import Agent, Model
+from orchestrator.pool.experts import as_agent
+
+__all__ = ["Member", "Pool"]
+
+Member = Agent | Model | Callable[..., object]
+"""What a pool is made of; a function stands for the expert that it is."""
+
+
+class Pool:
+    """Models and agents by name, and the goals that a run may end in, best first.
+
+    Raises `ConfigError` on a duplicate name, an agent whose model is not there, an artifact that is consumed
+    but produced by nobody, and a goal that nothing produces.
+    """
+
+    def __init__(self, members: Iterable[Member], *, goals: Iterable[str] | None = None, name: str = "pool") -> None:
+        self.name = name
+        agents: dict[str, Agent] = {}
+        models: dict[str, Model] = {}
+        for member in members:
+            _add(member, agents, models)
+        self.agents: Mapping[str, Agent] = MappingProxyType(agents)
+        self.models: Mapping[str, Model] = MappingProxyType(models)
+        self.goals: tuple[str, ...] = tuple(goals) if goals is not None else _default_goals(agents.values())
+        self._check()
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """Every artifact that the question or an agent gives, sorted."""
+        return tuple(sorted({"question", *(agent.produces for agent in self.agents.values())}))
+
+    def model_of(self, agent: Agent) -> Model | None:
+        """The model behind an agent, None for a tool."""
+        return self.models[agent.model] if agent.model is not None else None
+
+    def goals_from(self, asked: str | None) -> tuple[str, ...]:
+        """The asked goal and the lower ones that may replace it; raises `ConfigError` for one nothing produces."""
+        if asked is None:
+            return self.goals
+        if asked in self.goals:
+            return self.goals[self.goals.index(asked) :]
+        self._check_goal(asked, "goal")
+        return (asked,)
+
+    def _check(self) -> None:
+        if not self.agents:
+            raise ConfigError("has no agents", field=self.name, expected="at least one agent")
+        for agent in self.agents.values():
+            self._check_model(agent)
+            self._check_inputs(agent)
+        for goal in self.goals:
+            self._check_goal(goal, "pool.goals")
+
+    def _check_model(self, agent: Agent) -> None:
+        if agent.model is not None and agent.model not in self.models:
+            raise ConfigError(
+                f"there is no model `{agent.model}`",
+                file=agent.source,
+                field=f"agents.{agent.name}.model",
+                expected="one of "
+                + (", ".join(sorted(self.models)) or "the [models] of a models.toml, which is empty"),
+                suggestion=nearest(agent.model, self.models),
+            )
+
+    def _check_inputs(self, agent: Agent) -> None:
+        for artifact in agent.consumes:
+            if artifact not in self.artifacts:
+                raise ConfigError(
+                    f"nothing produces `{artifact}`",
+                    file=agent.source,
+                    field=f"agents.{agent.name}.consumes",
+                    expected="artifacts among " + ", ".join(self.artifacts),
+                    suggestion=nearest(artifact, self.artifacts),
+                )
+
+    def _check_goal(self, goal: str, field: str) -> None:
+        produced = sorted({agent.produces for agent in self.agents.values()})
+        if goal not in produced:
+            raise ConfigError(
+                f"nothing produces the goal `{goal}`",
+                field=field,
+                expected="one of " + ", ".join(produced),
+                suggestion=nearest(goal, produced),
+            )
+
+
+def _add(member: Member, agents: dict[str, Agent], models: dict[str, Model]) -> None:
+    if isinstance(member, Model):
+        _add_model(member, models)
+        return
+    agent = member if isinstance(member, Agent) else as_agent(member)
+    if (other := agents.get(agent.name)) is not None:
+        raise ConfigError(
+            f"the name `{agent.name}` is taken",
+            file=agent.source,
+            field=f"agents.{agent.name}",
+            expected="a name of its own" + (f" (the other one stands in {other.source})" if other.source else ""),
+        )
+    agents[agent.name] = agent
+
+
+def _add_model(model: Model, models: dict[str, Model]) -> None:
+    if model.name in models and models[model.name] != model:
+        raise ConfigError(
+            f"the model `{model.name}` is described twice",
+            file=model.source,
+            field=f"models.{model.name}",
+            expected="one description"
+            + (f" (the other stands in {models[model.name].source})" if models[model.name].source else ""),
+        )
+    models[model.name] = model
+
+
+def _default_goals(agents: Iterable[Agent]) -> tuple[str, ...]:
+    """`answer` where something produces it, else what is produced and consumed by nobody."""
+    known = list(agents)
+    produced = {agent.produces for agent in known}
+    if "answer" in produced:
+        return ("answer",)
+    return tuple(sorted(produced - {artifact for agent in known for artifact in agent.consumes}))

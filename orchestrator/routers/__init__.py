@@ -1,0 +1,6 @@
+"""Who decides what happens next."""
+
+from orchestrator.routers.base import Router, RouterFunction, Routing, View, as_router
+from orchestrator.routers.plan import PlanRouter
+
+__all__ = ["PlanRouter", "Router", "RouterFunction", "Routing", "View", "as_router"]

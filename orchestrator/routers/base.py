@@ -1,0 +1,97 @@
+"""What a router is, and what it sees when it decides."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from orchestrator.errors import ConfigError
+from orchestrator.messages import Goal, Question, Reply
+from orchestrator.planner import Choice, Planner
+from orchestrator.pool import Agent
+from orchestrator.protocol import Turn
+from orchestrator.state import Failure, RunState
+
+__all__ = ["Router", "RouterFunction", "Routing", "View", "as_router"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The run as a router sees it."""
+
+    state: RunState
+    experts: tuple[Agent, ...]
+    planner: Planner
+
+    @property
+    def question(self) -> Question:
+        """What the run was asked."""
+        return self.state.question
+
+    @property
+    def goal(self) -> str:
+        """The artifact wanted now."""
+        return self.state.goal
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """What experts gave so far."""
+        return self.state.replies
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Attempts that failed so far."""
+        return self.state.failures
+
+    def plan(self, artifact: str | None = None, query: str = "") -> Choice:
+        """The cheapest plan for an artifact, without taking it."""
+        return self.planner.choose(Goal(artifact or self.goal, query), self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """A turn, with the choices that led to it where the router weighed any."""
+
+    turn: Turn
+    choices: tuple[Choice, ...] = ()
+
+
+@runtime_checkable
+class Router(Protocol):
+    """Decides what happens next."""
+
+    @property
+    def name(self) -> str:
+        """The word that traces and decisions use for it."""
+        ...
+
+    async def decide(self, view: View) -> Turn | Routing:
+        """Routes or an answer; an empty turn says that the router sees no way."""
+        ...
+
+
+RouterFunction = Callable[[View], Turn | Awaitable[Turn]]
+"""A plain function that decides, async or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FunctionRouter:
+    function: RouterFunction
+    name: str
+
+    async def decide(self, view: View) -> Turn:
+        decided = self.function(view)
+        return await decided if inspect.isawaitable(decided) else decided
+
+
+def as_router(given: Router | RouterFunction) -> Router:
+    """A router from an object with `decide` or from a plain function; raises `ConfigError` on anything else."""
+    if isinstance(given, Router):
+        return given
+    if callable(given):
+        return _FunctionRouter(given, getattr(given, "__name__", type(given).__name__))
+    raise ConfigError(
+        f"{given!r} is no router", field="router", expected="an object with a name and an async `decide`, or a function"
+    )

@@ -1,0 +1,106 @@
+"""What the nodes of one run share and no checkpoint holds: clients, ledger, journal, clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic, time
+
+from orchestrator.budget import Ledger
+from orchestrator.errors import FailureKind
+from orchestrator.health import Clock
+from orchestrator.merge import MergeRule
+from orchestrator.planner import Planner
+from orchestrator.providers import Gate
+from orchestrator.routers import Router
+from orchestrator.trace import Journal
+from orchestrator.trace.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptStarted,
+    Demoted,
+    Escalated,
+    Event,
+    Replied,
+    Rerouted,
+    Returned,
+    Superseded,
+)
+from orchestrator.weights import Facilities, Weigher
+
+__all__ = ["Clocks", "Faults", "RunContext", "Tally"]
+
+Faults = Callable[[str, int, str | None], "FailureKind | None"]
+"""Which failure to inject, if any: agent, its how-manieth attempt in the run from 1, id of the case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Time as the framework sees it, for tests to replace."""
+
+    monotonic: Clock = monotonic
+    wall: Callable[[], float] = time
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what the events of a run say; the figures of the decision and the attempts left open come from it."""
+
+    expert_calls: int = 0
+    reroutes: int = 0
+    in_flight: set[int] = field(default_factory=set[int])
+    unresolved: set[int] = field(default_factory=set[int])
+    by_agent: dict[str, int] = field(default_factory=dict[str, int])
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        match event:
+            case AttemptStarted():
+                self.expert_calls += 1
+                self.in_flight.add(event.attempt)
+                self.by_agent[event.agent] = self.by_agent.get(event.agent, 0) + 1
+            case Replied() | AttemptCancelled():
+                self.in_flight.discard(event.attempt)
+            case AttemptFailed():
+                self.in_flight.discard(event.attempt)
+                self.unresolved.add(event.attempt)
+            case Rerouted():
+                self.reroutes += 1
+                self.unresolved.discard(event.attempt)
+            case Demoted() | Returned() | Escalated() | Superseded():
+                self.unresolved -= {event.attempt}
+            case _:
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """Everything heavy of one run."""
+
+    facilities: Facilities
+    router: Router
+    merge: MergeRule | None
+    """None: the default for the run's router and number of analyses."""
+    ledger: Ledger
+    journal: Journal
+    gate: Gate
+    weigher: Weigher
+    planner: Planner
+    tally: Tally
+    faults: Faults | None
+    clock: Clock
+    started: float
+    turns: int | None
+    """Limit on the router's turns."""
+
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return self.clock() - self.started
+
+    def limit_hit(self, turns: int) -> str | None:
+        """The limit that forbids another step now, if one does."""
+        if self.clock() >= self.gate.deadline:
+            return f"limit:seconds: {self.gate.deadline - self.started:g} s are over"
+        if self.turns is not None and turns >= self.turns:
+            return f"limit:turns: {self.turns} turns are taken"
+        return None

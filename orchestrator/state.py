@@ -1,0 +1,75 @@
+"""The state of a run: small, frozen and serialisable; nodes return changed copies of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.messages import Failed, Goal, Question, Reply
+from orchestrator.protocol import Route
+
+__all__ = ["Failure", "RunState"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt: which route of whom it was, and why."""
+
+    attempt: int
+    route: Route
+    goal: Goal
+    """What the expert was to produce."""
+    failed: Failed
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Where a run stands between two nodes."""
+
+    question: Question
+    goals: tuple[str, ...]
+    """The goal aimed at, and the lower ones that may replace it."""
+    asked: str
+    """The goal that was asked for."""
+    analyses: int = 1
+    turns: int = 0
+    attempts: int = 0
+    replies: tuple[Reply, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """All failed attempts, oldest first."""
+    open: tuple[Failure, ...] = ()
+    """Those whose outcome is not decided yet."""
+    routes: tuple[Route, ...] = ()
+    """Whom to consult next."""
+    pursued: tuple[Goal, ...] = ()
+    """Goals of a router's routes that are being reached another way."""
+    reasons: tuple[str, ...] = ()
+    """What a person should know of how the run went."""
+    shortfalls: tuple[str, ...] = ()
+    """The same, and it makes the decision degraded."""
+    answer: str | None = None
+    """The router's own answer."""
+    thinking: bool = False
+    """The last turn was a thought alone: the router is asked again."""
+    concluded: bool = False
+    """Nothing more is to be asked: merge what is there."""
+
+    @property
+    def goal(self) -> str:
+        """The artifact aimed at now."""
+        return self.goals[0]
+
+    def reached(self, goal: Goal) -> Reply | None:
+        """The reply that reached a goal, if one did."""
+        return next((reply for reply in self.replies if reply.goal == goal), None)
+
+    def values(self, query: str) -> dict[str, Reply]:
+        """Artifacts that are there for a query, the first reply of each."""
+        found: dict[str, Reply] = {}
+        for reply in self.replies:
+            if reply.goal.query == query:
+                found.setdefault(reply.goal.artifact, reply)
+        return found
+
+    def has_failed(self, agent: str, query: str) -> bool:
+        """Whether an agent failed in this run for a query, in any slot."""
+        return any(failure.failed.agent == agent and failure.goal.query == query for failure in self.failures)

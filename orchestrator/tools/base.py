@@ -1,0 +1,114 @@
+"""What a tool says of a question before it is called, what it may look at, and how it is called."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, cast
+
+__all__ = ["CANNOT", "Claim", "Resources", "Tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Places of one run that tools may read; given to a tool that asks for a `Resources` parameter."""
+
+    __injected__: ClassVar[bool] = True
+
+    docs: Path | None = None
+    """Folder of documents to search."""
+    tables: tuple[Path, ...] = ()
+    """CSV files to total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How surely a tool can take a question, found by a cheap test that does none of the work."""
+
+    p: float
+    """Probability of a right answer in [0, 1]; 0 means it cannot take the question."""
+    why: str = ""
+    """Where p is 0: what is missing or what would help, for a person to read."""
+
+
+CANNOT = Claim(0.0)
+"""Not this tool's kind of question; nothing that the user adds would change that."""
+
+SURE = Claim(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function bound to an agent: called with artifacts by name and with what the run provides."""
+
+    function: Callable[..., object]
+    claim: Callable[..., object] | None = None
+    injects: Mapping[str, type] | None = None
+    """Parameters that the run fills, by the class they ask for."""
+
+    def claims(self, question: str, resources: Resources) -> Claim:
+        """How surely the tool can take the question; without a test of its own it always can."""
+        if self.claim is None:
+            return SURE
+        said = self.claim(question, resources) if _wants_resources(self.claim) else self.claim(question)
+        return said if isinstance(said, Claim) else Claim(float(cast("float", said)))
+
+    async def call(self, inputs: Mapping[str, object], resources: Resources) -> object:
+        """The tool's result; a plain function runs in a thread, so that it blocks nobody."""
+        injected = dict.fromkeys(self.injects or {}, resources)
+        if inspect.iscoroutinefunction(self.function):
+            return await cast("Awaitable[object]", self.function(**inputs, **injected))
+        return await _in_thread(lambda: self.function(**inputs, **injected))
+
+
+def _wants_resources(claim: Callable[..., object]) -> bool:
+    return len(inspect.signature(claim).parameters) > 1
+
+
+async def _in_thread(work: Callable[[], object]) -> object:
+    """Run in a daemon thread: work that a deadline gave up on cannot keep the process from ending."""
+    carrier = _Carrier(asyncio.get_running_loop())
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        with carrier:
+            carrier.result = context.run(work)
+
+    threading.Thread(target=run, name="tool", daemon=True).start()
+    return await carrier.future
+
+
+class _Carrier:
+    """Carries what a thread returned or raised over to the loop that waits for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.result: object = None
+        self.future: asyncio.Future[object] = loop.create_future()
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Hand over and swallow: whoever waits for the future judges the error."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._finish, error)
+        return True
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self.future.cancelled():
+            return
+        if error is None:
+            self.future.set_result(self.result)
+        elif isinstance(error, StopIteration):  # a future cannot hold one
+            self.future.set_exception(RuntimeError("StopIteration"))
+        else:
+            self.future.set_exception(error)

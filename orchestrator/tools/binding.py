@@ -1,0 +1,105 @@
+"""Finds the function behind an agent's `tool`, and checks that it takes what the agent consumes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module, util
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from orchestrator.errors import ConfigError, nearest
+from orchestrator.pool import Agent, Pool
+from orchestrator.pool.experts import artifact_parameters
+from orchestrator.tools.base import Resources, Tool
+
+__all__ = ["BUILT_IN", "bind"]
+
+BUILT_IN: Mapping[str, str] = MappingProxyType(
+    {
+        "algebra": "orchestrator.tools.algebra",
+        "arithmetic": "orchestrator.tools.arithmetic",
+        "calendar": "orchestrator.tools.dates",
+        "scan": "orchestrator.tools.scan",
+        "search": "orchestrator.tools.search",
+        "totals": "orchestrator.tools.totals",
+        "unit_table": "orchestrator.tools.unit_table",
+        "units": "orchestrator.tools.units",
+    }
+)
+"""Modules of the built-in tools; each has `claim` and `answer`."""
+
+
+def bind(pool: Pool) -> dict[str, Tool]:
+    """The tools of a pool by agent; raises `ConfigError` where one is missing or takes other artifacts."""
+    return {agent.name: _tool(agent) for agent in pool.agents.values() if agent.tool is not None}
+
+
+def _tool(agent: Agent) -> Tool:
+    function, claim = _found(agent)
+    taken = artifact_parameters(function)
+    parameters = inspect.signature(function).parameters
+    if unknown := [
+        name for name in taken if name not in agent.consumes and parameters[name].default is inspect.Parameter.empty
+    ]:
+        raise ConfigError(
+            f"the tool's parameter `{unknown[0]}` is no artifact that the agent consumes",
+            file=agent.source,
+            field=f"agents.{agent.name}.consumes",
+            expected="parameters among " + ", ".join(agent.consumes),
+            suggestion=nearest(unknown[0], agent.consumes),
+        )
+    injects = {name: Resources for name in parameters if name not in taken}
+    return Tool(function, claim, MappingProxyType(injects))
+
+
+def _found(agent: Agent) -> tuple[Callable[..., object], Callable[..., object] | None]:
+    tool = agent.tool
+    if callable(tool):
+        return tool, agent.claim
+    name = str(tool)
+    if name in BUILT_IN:
+        module = import_module(BUILT_IN[name])
+        return module.answer, module.claim
+    if ":" not in name:
+        raise _missing(agent, f"there is no tool `{name}`", suggestion=nearest(name, BUILT_IN))
+    where, _, attribute = name.rpartition(":")
+    module = _module_of_file(agent, where) if where.endswith(".py") else _module(agent, where)
+    function: object = getattr(module, attribute, None)
+    if not callable(function):
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise _missing(agent, f"`{where}` has no function `{attribute}`", suggestion=nearest(attribute, names))
+    described: object = getattr(function, "__agent__", None)
+    return function, described.claim if isinstance(described, Agent) else None
+
+
+def _module(agent: Agent, name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise _missing(agent, f"the module `{name}` cannot be imported: {error}") from error
+
+
+def _module_of_file(agent: Agent, name: str) -> ModuleType:
+    folder = Path(agent.source).parent if agent.source else Path()
+    path = folder / name
+    spec = util.spec_from_file_location(f"_thinkroute_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise _missing(agent, f"there is no file `{path}`")
+    module = util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
+        raise _missing(agent, f"`{path}` cannot be loaded: {error}") from error
+    return module
+
+
+def _missing(agent: Agent, problem: str, *, suggestion: str | None = None) -> ConfigError:
+    built_in = ", ".join(sorted(BUILT_IN))
+    return ConfigError(
+        problem,
+        file=agent.source,
+        field=f"agents.{agent.name}.tool",
+        expected=f"one of {built_in}, `package.module:function` or `file.py:function`",
+        suggestion=suggestion,
+    )

@@ -1,0 +1,116 @@
+"""Verifies a trace: the chain of hashes, and that every failed attempt has exactly one outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from orchestrator.trace.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptStarted,
+    Demoted,
+    Escalated,
+    Event,
+    Replied,
+    Rerouted,
+    Returned,
+    RunEnded,
+    RunStarted,
+    Superseded,
+)
+from orchestrator.trace.journal import GENESIS, Trace
+
+__all__ = ["Verdict", "silent_failures", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification found; `consistent` says nothing about who wrote the file, `anchored` does."""
+
+    faults: tuple[str, ...]
+    anchored: bool | None
+    """Whether the last line is the given head; None where no head was given."""
+    ended: bool
+    """Whether the run came to its end."""
+
+    @property
+    def consistent(self) -> bool:
+        """Whether chain, order and outcomes hold."""
+        return not self.faults
+
+    @property
+    def passed(self) -> bool:
+        """Consistent, and anchored where a head was given."""
+        return self.consistent and self.anchored is not False
+
+
+def verify(trace: Trace, *, head: str | None = None) -> Verdict:
+    """Check a trace as far as it goes; one cut short by a crash can still be consistent."""
+    ended = bool(trace.events) and isinstance(trace.events[-1], RunEnded)
+    faults = [*_chain_faults(trace), *_order_faults(trace.events), *_outcome_faults(trace.events, ended=ended)]
+    if trace.damage:
+        faults.append(trace.damage)
+    if not trace.events:
+        faults.append("there is no event")
+    anchored = None if head is None else head == trace.head and not trace.torn
+    return Verdict(tuple(faults), anchored, ended)
+
+
+def silent_failures(events: tuple[Event, ...]) -> list[int]:
+    """Attempts that failed and have no outcome, or were started and never ended."""
+    outcomes, failed = _outcomes(events), _attempts(events, AttemptFailed)
+    closed = failed | _attempts(events, Replied) | _attempts(events, AttemptCancelled)
+    return sorted({a for a in failed if not outcomes[a]} | (_attempts(events, AttemptStarted) - closed))
+
+
+def _chain_faults(trace: Trace) -> list[str]:
+    faults: list[str] = []
+    expected = GENESIS
+    for number, (event, digest) in enumerate(zip(trace.events, trace.hashes, strict=True), start=1):
+        if event.prev != expected:
+            faults.append(f"line {number} does not follow the line before it")
+        if event.seq != number:
+            faults.append(f"line {number} has sequence number {event.seq}")
+        if event.run_id != trace.events[0].run_id:
+            faults.append(f"line {number} belongs to the run {event.run_id}")
+        expected = digest
+    return faults
+
+
+def _order_faults(events: tuple[Event, ...]) -> list[str]:
+    faults: list[str] = []
+    if events and not isinstance(events[0], RunStarted):
+        faults.append("the first event is not run_started")
+    if any(isinstance(event, RunEnded) for event in events[:-1]):
+        faults.append("events stand after the end of the run")
+    started: set[int] = set()
+    for event in events:
+        if isinstance(event, AttemptStarted):
+            if event.attempt in started:
+                faults.append(f"attempt {event.attempt} was started twice")
+            started.add(event.attempt)
+        elif isinstance(event, (Replied, AttemptFailed)) and event.attempt not in started:
+            faults.append(f"attempt {event.attempt} ended without having been started")
+    return faults
+
+
+def _outcome_faults(events: tuple[Event, ...], *, ended: bool) -> list[str]:
+    outcomes, failed = _outcomes(events), _attempts(events, AttemptFailed)
+    faults = [f"attempt {a} has {outcomes[a]} outcomes" for a in sorted(failed) if outcomes[a] > 1]
+    faults += [f"attempt {a} has an outcome, but did not fail" for a in sorted(set(outcomes) - failed)]
+    if ended:
+        faults += [f"attempt {a} failed or was left open without an outcome" for a in silent_failures(events)]
+    return faults
+
+
+def _outcomes(events: tuple[Event, ...]) -> Counter[int]:
+    kinds = (Rerouted, Demoted, Returned, Escalated, Superseded)
+    return Counter(event.attempt for event in events if isinstance(event, kinds) and event.attempt is not None)
+
+
+AttemptEvent = type[AttemptStarted] | type[Replied] | type[AttemptFailed] | type[AttemptCancelled]
+
+
+def _attempts(events: tuple[Event, ...], kind: AttemptEvent) -> set[int]:
+    return {event.attempt for event in events if isinstance(event, kind)}

@@ -1,0 +1,283 @@
+"""Events of a run: what is written into a trace, one frozen model each."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from orchestrator.errors import FailureKind
+from orchestrator.messages import Decision, Dissent, Goal, Message, Usage
+
+__all__ = [
+    "AttemptCancelled",
+    "AttemptFailed",
+    "AttemptStarted",
+    "BreakerChanged",
+    "Candidate",
+    "Demoted",
+    "Escalated",
+    "Event",
+    "Merged",
+    "Outcome",
+    "Planned",
+    "Replied",
+    "Rerouted",
+    "Returned",
+    "RunEnded",
+    "RunStarted",
+    "Superseded",
+    "TryEnded",
+    "TryStarted",
+    "TurnTaken",
+    "parse_event",
+]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seq: int = 0
+    """Place in the trace, from 1."""
+    time: str = ""
+    """UTC, ISO 8601, milliseconds."""
+    run_id: str = ""
+    prev: str = ""
+    """SHA-256 of the line before, 64 zeros in the first."""
+
+
+class Candidate(BaseModel):
+    """One expert as it stood when a choice was made: its weight, or why it was ruled out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: str
+    artifact: str
+    """What it would have produced."""
+    p: float | None = None
+    usd: Decimal | None = None
+    """Expected cost; None where it is unknown and no money counts."""
+    seconds: float | None = None
+    weight: float | None = None
+    """None: it could not be used, for the reason in `why_not`."""
+    through: float | None = None
+    """Weight of the cheapest plan that ends with this expert."""
+    why_not: str | None = None
+
+
+class RunStarted(_Event):
+    """The first event: what is asked of whom, under which limits."""
+
+    type: Literal["run_started"] = "run_started"
+    question: tuple[Message, ...] | None
+    """None where content is left out."""
+    kind: str | None = None
+    choices: tuple[str, ...] = ()
+    case: str | None = None
+    pool: str
+    agents: tuple[str, ...]
+    goals: tuple[str, ...]
+    router: str
+    merge: str
+    analyses: int
+    cost_weight: float
+    time_weight: float
+    budget: dict[str, Decimal | float | int | None]
+    version: str
+
+
+class TurnTaken(_Event):
+    """The router decided."""
+
+    type: Literal["turn"] = "turn"
+    turn: int
+    router: str
+    thought: str | None
+    routes: tuple[str, ...] = ()
+    answer: str | None = None
+
+
+class Planned(_Event):
+    """A choice, written before it is acted on: who was considered, and the plan that was taken."""
+
+    type: Literal["planned"] = "planned"
+    goal: Goal
+    steps: tuple[str, ...]
+    """Agents of the plan in walking order; empty where there is no path."""
+    weight: float | None
+    shared_weight: float | None
+    candidates: tuple[Candidate, ...]
+
+
+class AttemptStarted(_Event):
+    """An expert is consulted for a goal."""
+
+    type: Literal["attempt_started"] = "attempt_started"
+    attempt: int
+    agent: str
+    goal: Goal
+    model: str | None = None
+    toward: Goal | None = None
+    """The goal it is a step to, where it is not its own."""
+
+
+class TryStarted(_Event):
+    """A request is about to be sent; its worst case is reserved."""
+
+    type: Literal["try_started"] = "try_started"
+    attempt: int
+    number: int
+    reserved_usd: Decimal | None
+
+
+class TryEnded(_Event):
+    """A try was settled, before its reply is used."""
+
+    type: Literal["try_ended"] = "try_ended"
+    attempt: int
+    number: int
+    usd: Decimal | None
+    exact: bool = True
+    usage: Usage
+    seconds: float
+    kind: FailureKind | None = None
+    """None: it went well."""
+    error: str | None = None
+
+
+class Replied(_Event):
+    """An attempt succeeded."""
+
+    type: Literal["replied"] = "replied"
+    attempt: int
+    agent: str
+    value: Any
+    p: float
+    usd: Decimal | None
+    seconds: float
+
+
+class AttemptFailed(_Event):
+    """An attempt failed after its tries; exactly one outcome follows."""
+
+    type: Literal["attempt_failed"] = "attempt_failed"
+    attempt: int
+    agent: str
+    kind: FailureKind
+    error: str
+    tries: int
+
+
+class AttemptCancelled(_Event):
+    """The run was stopped while the attempt was in flight."""
+
+    type: Literal["attempt_cancelled"] = "attempt_cancelled"
+    attempt: int
+
+
+class Rerouted(_Event):
+    """Outcome: another expert is started towards the goal."""
+
+    type: Literal["rerouted"] = "rerouted"
+    attempt: int
+    to: str
+    steps: tuple[str, ...]
+    weight: float
+
+
+class Demoted(_Event):
+    """Outcome: a lower goal is taken up. `attempt` is None where the goal had no path from the start."""
+
+    type: Literal["demoted"] = "demoted"
+    attempt: int | None
+    from_goal: str
+    to_goal: str
+
+
+class Returned(_Event):
+    """Outcome: nobody can serve the route; the router is told and decides again."""
+
+    type: Literal["returned"] = "returned"
+    attempt: int
+    reason: str
+
+
+class Escalated(_Event):
+    """Outcome: the run ends. `attempt` is None where nothing had been attempted."""
+
+    type: Literal["escalated"] = "escalated"
+    attempt: int | None
+    reason: str
+
+
+class Superseded(_Event):
+    """Outcome: the goal had been reached by a sibling, or its slot was given up."""
+
+    type: Literal["superseded"] = "superseded"
+    attempt: int
+    reason: str
+
+
+class BreakerChanged(_Event):
+    """A circuit breaker changed its state."""
+
+    type: Literal["breaker"] = "breaker"
+    key: str
+    before: str
+    after: str
+    seconds: float | None = None
+    """How long an open breaker stays so; None for good, or where it is not open."""
+
+
+class Merged(_Event):
+    """Replies became one answer."""
+
+    type: Literal["merged"] = "merged"
+    method: str
+    answer: str | None
+    support: tuple[str, ...]
+    dissent: tuple[Dissent, ...]
+    reasons: tuple[str, ...] = ()
+
+
+class RunEnded(_Event):
+    """The last event; its hash is the head of the trace."""
+
+    type: Literal["run_ended"] = "run_ended"
+    how: Literal["decided", "cancelled", "error"]
+    decision: Decision | None = None
+    error: str | None = None
+
+
+Outcome = Rerouted | Demoted | Returned | Escalated | Superseded
+"""What can follow a failed attempt; exactly one does."""
+
+Event = Annotated[
+    RunStarted
+    | TurnTaken
+    | Planned
+    | AttemptStarted
+    | TryStarted
+    | TryEnded
+    | Replied
+    | AttemptFailed
+    | AttemptCancelled
+    | Rerouted
+    | Demoted
+    | Returned
+    | Escalated
+    | Superseded
+    | BreakerChanged
+    | Merged
+    | RunEnded,
+    Field(discriminator="type"),
+]
+"""Any event of a trace."""
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(line: bytes) -> Event:
+    """The event of one line of a trace; raises pydantic's ValidationError where it is none."""
+    return _EVENT.validate_json(line)

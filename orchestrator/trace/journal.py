@@ -1,0 +1,196 @@
+"""Writes a trace line by line, each chained to the one before, and reads it back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from platformdirs import user_state_path
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from orchestrator.errors import ConfigError, nearest
+from orchestrator.trace.events import Event, parse_event
+
+__all__ = ["GENESIS", "Journal", "Listener", "Trace", "find_trace", "read_trace", "runs_folder", "trace_files"]
+
+GENESIS = "0" * 64
+"""The `prev` of the first line."""
+
+Listener = Callable[[Event], None]
+"""Is told every event when it has been written."""
+
+_CONTENT = {
+    "run_started": {"question": None},
+    "turn": {"thought": None, "answer": None},
+    "replied": {"value": None},
+    "merged": {"answer": None, "dissent": ()},
+}
+
+
+def runs_folder(home: str | Path | None = None) -> Path:
+    """Where traces are kept: `home`, `ORCHESTRATOR_HOME`, or the platform's state directory."""
+    root = home or os.environ.get("ORCHESTRATOR_HOME")
+    return (Path(root).expanduser() if root else user_state_path("orchestrator")) / "runs"
+
+
+class Journal:
+    """The trace of one run while it is written: every event is one flushed JSON line.
+
+    Without a path nothing is written and there is no head; listeners are told all the same.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        path: Path | None,
+        *,
+        now: Callable[[], float],
+        content: bool = True,
+        listeners: tuple[Listener, ...] = (),
+    ) -> None:
+        self.run_id = run_id
+        self.path = path
+        self.head: str | None = None
+        self._seq = 0
+        self._prev = GENESIS
+        self._now = now
+        self._content = content
+        self._listeners = listeners
+        self._file: BinaryIO | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("xb", buffering=0)
+
+    def write(self, event: Event) -> None:
+        """Append an event; it is on its way to the disk before this returns."""
+        self._seq += 1
+        update: dict[str, object] = {
+            "seq": self._seq,
+            "time": datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds"),
+            "run_id": self.run_id,
+            "prev": self._prev,
+        }
+        stamped = event.model_copy(update=update)
+        if self._file is not None:
+            line = self._line(stamped)
+            self._file.write(line + b"\n")
+            self._prev = self.head = sha256(line).hexdigest()
+        for listener in self._listeners:
+            listener(stamped)
+
+    def close(self) -> None:
+        """Close the file; writing ends here."""
+        if self._file is not None:
+            self._file.close()
+
+    def _line(self, event: Event) -> bytes:
+        if not self._content:
+            event = without_content(event)
+        try:
+            return event.model_dump_json(fallback=repr).encode()
+        except (PydanticSerializationError, UnicodeEncodeError):
+            return _repaired(event).model_dump_json(fallback=repr).encode()
+
+
+def without_content(event: Event) -> Event:
+    """The event without questions, thoughts, replies and answers."""
+    match event.type:
+        case "run_ended":
+            decision = event.decision
+            hidden = decision and decision.model_copy(update={"answer": None, "dissent": (), "value": None})
+            return event.model_copy(update={"decision": hidden})
+        case _:
+            return event.model_copy(update=_CONTENT.get(event.type, {}))
+
+
+def _repaired(event: Event) -> Event:
+    """The event with half surrogates written out, since no UTF-8 can hold them."""
+    printable = to_jsonable_python(event.model_dump(mode="python"), fallback=repr)
+    return type(event).model_validate(_printable(printable))
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        table = cast("dict[object, object]", value)
+        return {_printable(key): _printable(inner) for key, inner in table.items()}
+    if isinstance(value, list):
+        return [_printable(inner) for inner in cast("list[object]", value)]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A trace as it stands in a file."""
+
+    path: Path
+    events: tuple[Event, ...]
+    hashes: tuple[str, ...]
+    """SHA-256 of each line."""
+    torn: bytes = b""
+    """What stands after the last whole line: a write that was cut short."""
+    damage: str | None = None
+    """The first line that is no event, if there is one; reading stops there."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run, from its first event."""
+        return self.events[0].run_id if self.events else self.path.stem
+
+    @property
+    def head(self) -> str | None:
+        """Hash of the last line."""
+        return self.hashes[-1] if self.hashes else None
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a trace as far as it is whole; a torn or damaged line is reported, not fatal."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror or error}", file=str(path), expected="a trace (*.jsonl)"
+        ) from error
+    *lines, torn = content.split(b"\n")
+    events: list[Event] = []
+    hashes: list[str] = []
+    damage = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(parse_event(line))
+        except ValidationError as error:
+            damage = f"line {number} is no event: {error.errors(include_url=False)[0]['msg']}"
+            break
+        hashes.append(sha256(line).hexdigest())
+    return Trace(path, tuple(events), tuple(hashes), torn, damage)
+
+
+def trace_files(folder: Path) -> list[Path]:
+    """Traces of a folder, newest first."""
+    return sorted(folder.glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+
+
+def find_trace(run: str, folder: Path) -> Path:
+    """The file of a run: a path, a run id, a unique beginning or end of one, or `last`; raises `ConfigError`."""
+    if run.endswith(".jsonl") or os.sep in run:
+        return Path(run)
+    files = trace_files(folder) if folder.is_dir() else []
+    if run == "last" and files:
+        return files[0]
+    found = [path for path in files if path.stem == run] or [
+        path for path in files if path.stem.startswith(run) or path.stem.endswith(run)
+    ]
+    if len(found) == 1:
+        return found[0]
+    problem = f"{len(found)} runs match `{run}`" if found else f"there is no run `{run}`"
+    known = [path.stem for path in files]
+    raise ConfigError(
+        problem, file=str(folder), expected="a run id, `last`, or the path of a trace", suggestion=nearest(run, known)
+    )

@@ -1,0 +1,147 @@
+"""The weight of an expert for a goal, from descriptor, health, price and what its tool says (SEMANTICS §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+from orchestrator.budget import Ledger
+from orchestrator.errors import ConfigError
+from orchestrator.health import Health
+from orchestrator.messages import Question
+from orchestrator.pool import Agent, Model, Pool
+from orchestrator.providers import Provider, Quote
+from orchestrator.tools import Claim, Resources, Tool
+from orchestrator.trace.events import Candidate
+
+__all__ = ["COST_WEIGHTS", "Facilities", "Preference", "Rates", "Weigher", "health_key"]
+
+Preference = Literal["quality", "balanced", "cheap"]
+COST_WEIGHTS: Mapping[Preference, float] = {"quality": 2.0, "balanced": 20.0, "cheap": 200.0}
+TIME_WEIGHT = 0.01
+SECONDS_OF_A_MODEL = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What money and time are worth: weight per USD and per second."""
+
+    cost_weight: float = COST_WEIGHTS["balanced"]
+    time_weight: float = TIME_WEIGHT
+
+    def __post_init__(self) -> None:
+        """Refuse rates under which a weight could be negative."""
+        if not (self.cost_weight >= 0 and self.time_weight >= 0):
+            raise ConfigError("a rate is negative", field="rates", expected="numbers of at least 0")
+
+    @classmethod
+    def preferring(cls, preference: Preference) -> Rates:
+        """The rates of `--prefer`."""
+        if preference not in COST_WEIGHTS:
+            raise ConfigError(
+                f"there is no preference `{preference}`", field="prefer", expected=", ".join(COST_WEIGHTS)
+            )
+        return cls(COST_WEIGHTS[preference])
+
+
+@dataclass(frozen=True, slots=True)
+class Facilities:
+    """What stays the same over the runs of an orchestrator."""
+
+    pool: Pool
+    tools: Mapping[str, Tool]
+    providers: Mapping[str, Provider]
+    resources: Resources
+    health: Health
+    rates: Rates
+
+    def provider_of(self, model: Model) -> Provider:
+        """The door to a model; raises `ConfigError` where there is none."""
+        if model.provider not in self.providers:
+            raise ConfigError(
+                f"there is no door to the provider `{model.provider}`",
+                file=model.source,
+                field=f"models.{model.name}",
+                expected="one of " + (", ".join(sorted(self.providers)) or "none: this pool was given no providers"),
+            )
+        return self.providers[model.provider]
+
+
+class Weigher:
+    """Weighs the experts of one run; what it finds out about a question is asked only once."""
+
+    def __init__(self, facilities: Facilities, question: Question, ledger: Ledger) -> None:
+        self._have = facilities
+        self._question = question
+        self._ledger = ledger
+        self._claims: dict[tuple[str, str], Claim] = {}
+
+    def weigh(self, agent: Agent, query: str = "") -> Candidate:
+        """The agent's weight for a query (empty: the run's question), or why it cannot be used."""
+        p, why_not = self._probability(agent, query)
+        quote = self.quote(agent)
+        seconds = self._seconds(agent)
+        why_not = why_not or quote.why_not or self._hindrance(agent, quote)
+        if p <= 0 or why_not:
+            return Candidate(
+                agent=agent.name,
+                artifact=agent.produces,
+                p=p,
+                usd=quote.expected,
+                seconds=seconds,
+                why_not=why_not or "p = 0",
+            )
+        rates = self._have.rates
+        weight = -log(p) + rates.cost_weight * float(quote.expected or 0) + rates.time_weight * seconds
+        return Candidate(
+            agent=agent.name, artifact=agent.produces, p=p, usd=quote.expected, seconds=seconds, weight=weight + 0.0
+        )
+
+    def quote(self, agent: Agent) -> Quote:
+        """What one try of the agent would take."""
+        model = self._have.pool.model_of(agent)
+        return Quote() if model is None else self._have.provider_of(model).quote(model, self._question)
+
+    def _probability(self, agent: Agent, query: str) -> tuple[float, str | None]:
+        skill = agent.skill_for(self._question.kind)
+        claim = self._claim(agent, query)
+        health = self._have.health.success_rate(health_key(agent, self._have.pool.model_of(agent)))
+        why_not = None
+        if claim.p <= 0:
+            why_not = claim.why or "cannot take this question"
+        return min(1.0, skill * health * claim.p), why_not
+
+    def _claim(self, agent: Agent, query: str) -> Claim:
+        """What the tool says; only of questions, other artifacts it takes as they come."""
+        tool = self._have.tools.get(agent.name)
+        if tool is None or "question" not in agent.consumes:
+            return Claim(1.0)
+        key = (agent.name, query)
+        if key not in self._claims:
+            self._claims[key] = tool.claims(query or self._question.text, self._have.resources)
+        return self._claims[key]
+
+    def _hindrance(self, agent: Agent, quote: Quote) -> str | None:
+        model = self._have.pool.model_of(agent)
+        if self._have.health.breaker(health_key(agent, model)).closed_to():
+            return "its circuit breaker is open"
+        if model is not None and model.context_window is not None and quote.tokens > model.context_window:
+            return f"needs {quote.tokens} tokens, its context window holds {model.context_window}"
+        obstacle = self._ledger.obstacle(quote.reserve, quote.tokens)
+        return str(obstacle) if obstacle else None
+
+    def _seconds(self, agent: Agent) -> float:
+        model = self._have.pool.model_of(agent)
+        prior = agent.seconds
+        if prior is None and model is not None:
+            prior = model.seconds if model.seconds is not None else SECONDS_OF_A_MODEL
+        return self._have.health.typical_seconds(health_key(agent, model), prior or 0.0)
+
+
+def health_key(agent: Agent, model: Model | None) -> str:
+    """Whose health a call marks: the model at its base URL, or the tool of the agent."""
+    if model is None:
+        return f"tool:{agent.name}"
+    return f"{model.name}@{model.base_url}" if model.base_url else model.name
