@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from threading import Lock
+from threading import RLock
 
-from orchestrator.errors import BudgetExceeded, ConfigError
+from orchestrator.errors import BudgetExceeded, ConfigError, LimitName
 from orchestrator.messages import Usage
 
 __all__ = ["Budget", "Ledger", "Reservation"]
@@ -29,7 +29,7 @@ class Budget:
             ("turns", self.turns),
             ("seconds", self.seconds),
         ):
-            if value is not None and not value >= 0:
+            if value is not None and (value != value or value < 0):  # noqa: PLR0124 - only what is no number differs from itself
                 raise ConfigError(
                     f"{value} is no limit", field=f"budget.{name}", expected="a number that is not negative"
                 )
@@ -52,14 +52,14 @@ class Ledger:
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.budget = budget or Budget()
-        self._lock = Lock()
+        self._lock = RLock()
         self._open: dict[int, Reservation] = {}
         self._next = 0
         self._spent = Decimal(0)
         self._usage = Usage()
         self._unknown = False
         self._exact = True
-        self._overdrawn = False
+        self._overdrawn: set[LimitName] = set()
 
     @property
     def spent(self) -> Decimal | None:
@@ -79,7 +79,8 @@ class Ledger:
     @property
     def held(self) -> Decimal:
         """USD reserved by tries in flight."""
-        return sum((r.usd for r in self._open.values() if r.usd), Decimal(0))
+        with self._lock:
+            return sum((r.usd for r in self._open.values() if r.usd), Decimal(0))
 
     @property
     def in_flight(self) -> int:
@@ -91,21 +92,25 @@ class Ledger:
         """USD that can still be reserved; None without a money limit."""
         if self.budget.usd is None:
             return None
-        return Decimal(0) if self._overdrawn else max(Decimal(0), self.budget.usd - self._spent - self.held)
+        with self._lock:
+            left = self.budget.usd - self._spent - self.held
+        return Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), left)
 
     @property
     def remaining_tokens(self) -> int | None:
         """Tokens that can still be reserved; None without a token limit."""
         if self.budget.tokens is None:
             return None
-        return max(0, self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values()))
+        with self._lock:
+            left = self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values())
+        return 0 if "tokens" in self._overdrawn else max(0, left)
 
     def obstacle(self, usd: Decimal | None, tokens: int) -> BudgetExceeded | None:
         """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing."""
         left = self.remaining_usd
         if left is not None and usd is None:
             return BudgetExceeded("usd", "the price is unknown, and there is a money budget")
-        if left is not None and usd is not None and (usd > left or (self._overdrawn and usd > 0)):
+        if left is not None and usd is not None and usd > left:
             return BudgetExceeded("usd", f"a try may cost ${usd:f}, ${left:f} of ${self.budget.usd:f} are left")
         left_tokens = self.remaining_tokens
         if left_tokens is not None and tokens > left_tokens:
@@ -123,17 +128,22 @@ class Ledger:
             return reservation
 
     def settle(self, reservation: Reservation, usd: Decimal | None, usage: Usage, *, exact: bool = True) -> None:
-        """Bill what the try really cost; more than was reserved is booked in full and closes the budget."""
+        """Bill what the try really cost; more than was reserved is booked in full and closes the budget.
+
+        Where nobody can say what it cost, the reserve is booked, if that is known.
+        """
         with self._lock:
             self._close(reservation)
             self._usage += usage
+            if usd is None and reservation.usd is not None:
+                usd, exact = reservation.usd, False
             self._exact = self._exact and exact
-            if usd is None:
-                self._unknown = True
-                return
-            self._spent += usd
-            if reservation.usd is not None and usd > reservation.usd:
-                self._overdrawn = True
+            self._unknown = self._unknown or usd is None
+            self._spent += usd or 0
+            if usd is not None and reservation.usd is not None and usd > reservation.usd:
+                self._overdrawn.add("usd")
+            if usage.total > reservation.tokens:
+                self._overdrawn.add("tokens")
 
     def release(self, reservation: Reservation) -> None:
         """Give back a reservation of which nothing was spent."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["CapabilityGraph", "Capable", "Plan", "Step", "Ways"]
 
 WeightOf = Callable[[str], "float | None"]
-"""Weight of an expert by name, None where it cannot be used."""
+"""Weight of an expert by name, None (or infinite) where it cannot be used."""
+
+NOTHING = ""
+"""What an expert without inputs consumes: always there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class CapabilityGraph:
         self._inputs: list[frozenset[str]] = [frozenset(expert.consumes) for expert in self.experts]
         for index, expert in enumerate(self.experts):
             self._producers.setdefault(expert.produces, []).append(expert)
-            for artifact in self._inputs[index]:
+            for artifact in self._inputs[index] or (NOTHING,):
                 self._consumers.setdefault(artifact, []).append(index)
 
     def producers(self, artifact: str) -> Sequence[Capable]:
@@ -125,10 +128,10 @@ class CapabilityGraph:
         Raises ValueError on a negative weight, for which the search would be wrong.
         """
         ways = Ways(frozenset(have), dict.fromkeys(have, 0.0), {})
-        missing = [len(inputs) for inputs in self._inputs]
+        missing = [len(inputs) or 1 for inputs in self._inputs]
         depth = dict.fromkeys(have, 0)
         heap: list[tuple[float, int, int]] = []
-        for artifact in sorted(have):
+        for artifact in (NOTHING, *sorted(ways.have)):
             self._offer(artifact, ways, missing, depth, heap, weight)
         while heap and until not in ways.cost:
             cost, stages, index = heappop(heap)
@@ -157,13 +160,13 @@ class CapabilityGraph:
             if missing[index] or expert.produces in ways.cost:
                 continue
             own = weight(expert.name)
-            if own is None:
+            if own is None or own == float("inf"):
                 continue
             if not own >= 0:
                 raise ValueError(f"weight of {expert.name} is {own}, must not be negative")
             ways.weight[expert.name] = own
             cost = own + sum(ways.cost[needed] for needed in expert.consumes)
-            heappush(heap, (cost, 1 + max(depth[needed] for needed in expert.consumes), index))
+            heappush(heap, (cost, 1 + max((depth[needed] for needed in expert.consumes), default=0), index))
 
     def to_networkx(self) -> nx.DiGraph[str]:
         """Artifacts and experts as nodes (`kind`), edges from what is consumed and to what is produced."""

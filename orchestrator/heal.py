@@ -10,6 +10,7 @@ from orchestrator.protocol import Route
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState
 from orchestrator.trace.events import Demoted, Escalated, Rerouted, Returned, Superseded
+from orchestrator.weights import CANNOT_TAKE
 
 __all__ = ["conclude_on_limit", "heal"]
 
@@ -163,11 +164,10 @@ def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
         f"{'try' if failure.failed.tries == 1 else 'tries'} ({failure.failed.kind}): {failure.failed.error}"
         for failure in state.failures
     ]
-    cannot = "cannot take this question"
     reasons += [
         f"{candidate.agent}: {candidate.why_not}"
         for candidate in choice.candidates
-        if candidate.why_not not in (None, cannot, "failed in this run") and candidate.why_not not in choice.limits
+        if candidate.why_not not in (None, CANNOT_TAKE, "failed in this run") and candidate.why_not not in choice.limits
     ]
     if not state.failures and all(agent.model is None for agent in context.facilities.pool.agents.values()):
         reasons.append(NO_MODEL)

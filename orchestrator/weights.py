@@ -16,12 +16,14 @@ from orchestrator.providers import Provider, Quote
 from orchestrator.tools import Claim, Resources, Tool
 from orchestrator.trace.events import Candidate
 
-__all__ = ["COST_WEIGHTS", "Facilities", "Preference", "Rates", "Weigher", "health_key"]
+__all__ = ["CANNOT_TAKE", "COST_WEIGHTS", "Facilities", "Preference", "Rates", "Weigher", "health_key"]
 
 Preference = Literal["quality", "balanced", "cheap"]
 COST_WEIGHTS: Mapping[Preference, float] = {"quality": 2.0, "balanced": 20.0, "cheap": 200.0}
 TIME_WEIGHT = 0.01
 SECONDS_OF_A_MODEL = 2.0
+CANNOT_TAKE = "cannot take this question"
+"""Why not, of a tool that has nothing to do with the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +112,18 @@ class Weigher:
         health = self._have.health.success_rate(health_key(agent, self._have.pool.model_of(agent)))
         why_not = None
         if claim.p <= 0:
-            why_not = claim.why or "cannot take this question"
+            why_not = claim.why or CANNOT_TAKE
         return min(1.0, skill * health * claim.p), why_not
 
     def _claim(self, agent: Agent, query: str) -> Claim:
         """What the tool says; only of questions, other artifacts it takes as they come."""
         tool = self._have.tools.get(agent.name)
-        if tool is None or "question" not in agent.consumes:
+        text = query or self._question.text
+        if tool is None or not text or "question" not in agent.consumes:
             return Claim(1.0)
         key = (agent.name, query)
         if key not in self._claims:
-            self._claims[key] = tool.claims(query or self._question.text, self._have.resources)
+            self._claims[key] = tool.claims(text, self._have.resources)
         return self._claims[key]
 
     def _hindrance(self, agent: Agent, quote: Quote) -> str | None:

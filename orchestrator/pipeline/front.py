@@ -16,15 +16,16 @@ from orchestrator.budget import Budget, Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule, as_merge, merge_named
-from orchestrator.messages import Asked, Decision, Message, as_question
+from orchestrator.messages import Asked, Decision, Failed, Goal, Message, Question, as_question
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
 from orchestrator.planner import Choice, Planner, graph_of
 from orchestrator.pool import Pool
 from orchestrator.pool.registry import Member
+from orchestrator.protocol import Route
 from orchestrator.providers import Gate, Provider
 from orchestrator.routers import PlanRouter, Router, RouterFunction, as_router
 from orchestrator.runtime import Clocks, Faults, RunContext, Tally
-from orchestrator.state import RunState
+from orchestrator.state import Failure, RunState
 from orchestrator.tools import Resources, bind
 from orchestrator.trace import Journal, Listener, runs_folder
 from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded, RunStarted
@@ -190,6 +191,17 @@ class Orchestrator:
         choices = self._settings.planning(weigher).slots(state)
         return Explanation(state.goal, choices, self._settings.facilities.rates)
 
+    def path(self, goal: str | None = None, *, without: Iterable[str] = ()) -> Choice:
+        """The cheapest way to a goal by descriptors and health alone, for no question in particular.
+
+        `without` names experts that are left out, as if they had failed.
+        """
+        goals = self.pool.goals_from(goal)
+        lost = tuple(_left_out(name) for name in without)
+        state = RunState(Question(()), goals, goals[0], failures=lost)
+        weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
+        return self._settings.planning(weigher).choose(Goal(state.goal), state)
+
     def as_node(
         self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None
     ) -> Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]:
@@ -276,6 +288,10 @@ def _break_off(context: RunContext, how: How, why: str) -> None:
     for attempt in sorted(context.tally.unresolved):
         context.journal.write(Escalated(attempt=attempt, reason=why))
     context.journal.write(RunEnded(how=how, error=why))
+
+
+def _left_out(agent: str) -> Failure:
+    return Failure(0, Route(agent), Goal(""), Failed(agent, "injected", "left out", 0))
 
 
 def _trace_path(trace: Path | bool, run_id: str) -> Path | None:

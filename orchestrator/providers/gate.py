@@ -205,7 +205,7 @@ class Gate:
 
 def injected_error(kind: FailureKind) -> AttemptError:
     """The error of an injected fault; it never reaches a server and costs nothing."""
-    return ProviderError(f"injected fault: {kind}", kind=kind, sent=False)
+    return ProviderError("injected fault", kind=kind, sent=False)
 
 
 def _retryable(error: BaseException | None) -> bool:

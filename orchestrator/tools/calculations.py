@@ -66,13 +66,20 @@ VERBS: dict[str, Literal["simplify", "expand", "factor"]] = {
 DIGITS_ONLY = re.compile(r"[-+*/^().,!%= 0-9]*")
 
 
+NO_SUBTRACTION = re.compile(
+    r"(?<![0-9])(?:[0-9]{4}([-/])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([-/])[0-9]{1,2}\2[0-9]{4}|[0-9]{3}-[0-9]{3}-[0-9]{4})"
+    r"(?![0-9])"
+)
+"""Dates and telephone numbers, which look like sums."""
+
+
 @lru_cache(maxsize=128)
 def read(question: str) -> Request | None:
     """What the question asks, or None where it is no mathematics of ours."""
     if len(question) > MAX_TEXT:
         return _too_long(question[:MAX_TEXT])
     text = unwrap(normalise(question))
-    if not text or len(text) > MAX_TEXT or not text.isprintable():
+    if not text or len(text) > MAX_TEXT or NO_SUBTRACTION.search(text):
         return None
     try:
         return _equations(text) or _rewriting(text) or _calculation(text)

@@ -32,8 +32,7 @@ TO = r"(?:to|and|until|till|through|-)"
 BETWEEN = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:how many |number of |count (?:the )?)?{DAYS}(?: (?:are|is|lie|fall|elapse))?(?: there)?"
-        rf" (?P<how>from|between) @ {TO} @",
+        rf"(?:how many |number of |count )?{DAYS}(?: are there| are| lie| elapse)? (?P<how>from|between) @ {TO} @",
         rf"how long(?: is it| is| was it)? (?P<how>from|between) @ {TO} @",
         rf"how many {DAYS}(?: are there)? (?P<how>until|till|to) @ (?:from|since) @",
         rf"how many {DAYS} (?P<how>after|before) @ (?:is|was|comes?) @",
@@ -42,19 +41,20 @@ BETWEEN = tuple(
     )
 )
 ASK_DAY = r"(?:weekday|day of (?:the )?week|day)"
+LANDS = r"(?: (?:fall|land|be|on|a|is|was)){0,3}"
 WEEKDAY = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:on )?(?:(?:what|which) )?{ASK_DAY}(?: of the week)?(?: (?:is|was|will|does|did|it|be|of|for|on)){{0,4}}"
-        r" @(?: (?:fall|land|be|on|a|is|was)){0,3}",
+        rf"(?:on )?(?:(?:what|which) )?{ASK_DAY}(?: (?:is|was|will|does|did|it|be|of|for|on)){{0,4}} @{LANDS}",
         rf"@ (?:is|was|falls|fell|will be)(?: on)?(?: a)? (?:what|which) {ASK_DAY}",
     )
 )
+FALLS = r"(?:(?:is|was|will|it|be|comes|falls) ){0,4}"
+WAY = "after|from|following|since|before|prior to|ahead of"
 SHIFT = tuple(
     re.compile(pattern)
     for pattern in (
-        r"(?:(?:what|which) )?(?P<ask>date |weekday |day of the week |day )?(?:(?:is|was|will|it|be|comes|falls) ){0,4}"
-        rf"{SPAN} (?P<way>after|from|following|since|before|prior to|ahead of) @",
+        rf"(?:(?:what|which) )?(?P<ask>date |weekday |day of the week |day )?{FALLS}{SPAN} (?P<way>{WAY}) @",
         rf"@ (?P<way>plus|\+|minus|-) {SPAN}",
         rf"(?P<way>add) {SPAN} to @",
         rf"(?P<way>subtract|take) {SPAN} from @",
@@ -64,7 +64,8 @@ BACKWARDS = {"before", "prior to", "ahead of", "minus", "-", "subtract", "take"}
 LEAP = re.compile(r"(?:is|was|will) (?:the year )?([0-9]{1,4}) (?:be )?a leap year")
 NEXT_LEAP = re.compile(r"(?:when is |which is |which year is )?(?:the )?(next|first) leap year after ([0-9]{1,4})")
 DAYS_IN = re.compile(
-    rf"(?:how many |number of )days (?:(?:are|were|will be) )?(?:there )?(?:in|does|did) ({MONTH})?,? ?([0-9]{{4}})(?: have)?"
+    rf"(?:how many |number of )days (?:are |were |will be )?(?:there )?(?:in|does|did) "
+    rf"(?:the year )?({MONTH})?,? ?([0-9]{{4}})(?: have)?"
 )
 
 

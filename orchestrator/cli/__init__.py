@@ -1,0 +1,5 @@
+"""The command `orchestrator`."""
+
+from orchestrator.cli.main import main
+
+__all__ = ["main"]

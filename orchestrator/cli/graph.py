@@ -1,0 +1,63 @@
+"""`graph` shows who gives what to whom, and the way to a goal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import ESCALATED, AgentsOption, JsonOption, PoolOption, fault_injector, pool_of
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The capability graph: who gives what, and the way to a goal.", no_args_is_help=True)
+
+MermaidOption = Annotated[bool, typer.Option("--mermaid", help="Print mermaid text.")]
+
+
+@app.command()
+def show(
+    *, pool: PoolOption = "local", agents: AgentsOption = None, mermaid: MermaidOption = False, json: JsonOption = False
+) -> None:
+    """Show every expert with what it consumes and produces."""
+    from orchestrator.planner import graph_of
+    from orchestrator.render import Screen, rows_table
+
+    screen, members = Screen(json=json), pool_of(pool, agents)
+    graph = graph_of(members)
+    if mermaid:
+        screen.answer(graph.to_mermaid())
+    elif json:
+        screen.data({"goals": members.goals, "experts": graph.experts})
+    else:
+        rows = [(expert.name, " + ".join(expert.consumes), "→", expert.produces) for expert in graph.experts]
+        rows_table(rows, screen, header=("expert", "consumes", "", "produces"))
+
+
+@app.command()
+def path(
+    goal: Annotated[str | None, typer.Argument(help="Artifact that is wanted.", show_default=False)] = None,
+    *,
+    pool: PoolOption = "local",
+    agents: AgentsOption = None,
+    fail: Annotated[list[str] | None, typer.Option("--fail", help="Leave an expert out.", metavar="AGENT")] = None,
+    mermaid: MermaidOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the cheapest way to a goal by descriptors alone, and what every other way would cost."""
+    from orchestrator.graph import CapabilityGraph, Capable
+    from orchestrator.pipeline import Orchestrator
+    from orchestrator.render import Screen, choices_table
+
+    screen, members = Screen(json=json), pool_of(pool, agents)
+    fault_injector(fail or [], list(members.agents))
+    choice = Orchestrator(members, trace=False).path(goal, without=fail or ())
+    if json:
+        screen.data(choice)
+    elif mermaid:
+        steps = choice.plan.steps if choice.plan else ()
+        way = CapabilityGraph(Capable(step.agent, step.consumes, step.produces) for step in steps)
+        screen.answer(way.to_mermaid())
+    else:
+        choices_table(choice, screen)
+    raise typer.Exit(0 if choice.plan else ESCALATED)

@@ -1,0 +1,65 @@
+"""Puts the commands together and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+
+import typer
+
+from orchestrator.cli import agents, doctor, graph, run, trace
+from orchestrator.cli.options import FAILED, USAGE
+from orchestrator.errors import ConfigError, OrchestratorError
+from orchestrator.version import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="orchestrator",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 decided, 1 error, 2 usage or configuration, 4 limit hit, 5 escalated, "
+    "6 degraded under --strict, 130 interrupted.",
+)
+app.command("run")(run.run)
+app.command("route")(run.route)
+app.add_typer(graph.app, name="graph")
+app.add_typer(agents.app, name="agents")
+app.add_typer(trace.app, name="trace")
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def overall(
+    *, version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)
+) -> None:
+    """Think and route over a graph of experts; what fails is routed round, or said aloud."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit with its code (SEMANTICS §3)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(auto_envvar_prefix="ORCHESTRATOR")
+    except ConfigError as error:
+        _end(str(error), USAGE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        _end(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
+    except OrchestratorError as error:
+        _end(str(error), FAILED)
+
+
+def _end(problem: str, code: int) -> None:
+    typer.secho("error: ", fg="red", err=True, nl=False)
+    typer.echo(problem, err=True)
+    sys.exit(code)

@@ -1,0 +1,123 @@
+"""Options that several commands share, and what becomes of their values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.errors import FailureKind
+    from orchestrator.pool import Pool
+
+__all__ = [
+    "DEGRADED",
+    "ESCALATED",
+    "FAILED",
+    "INTERRUPTED",
+    "LIMITED",
+    "USAGE",
+    "AgentsOption",
+    "JsonOption",
+    "PoolOption",
+    "fault_injector",
+    "pool_of",
+    "question_of",
+    "usd",
+]
+
+FAILED, USAGE, LIMITED, ESCALATED, DEGRADED, INTERRUPTED = 1, 2, 4, 5, 6, 130
+
+PoolOption = Annotated[str, typer.Option("--pool", help="Pool of agents to use.", metavar="NAME")]
+AgentsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--agents",
+        help="Folder of further descriptors; repeatable.",
+        metavar="DIR",
+        envvar="ORCHESTRATOR_AGENTS",
+        exists=True,
+        file_okay=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+
+_FAULTS: dict[str, FailureKind] = {
+    "error": "injected",
+    "timeout": "timeout",
+    "refusal": "refusal",
+    "malformed": "malformed",
+}
+
+
+def pool_of(name: str, folders: list[Path] | None) -> Pool:
+    """The pool of `--pool` and `--agents`."""
+    from orchestrator.pool import load_pool
+
+    return load_pool(name, folders or ())
+
+
+def usd(value: str) -> Decimal:
+    """An amount of money."""
+    try:
+        amount = Decimal(value.removeprefix("$"))
+    except InvalidOperation as error:
+        raise typer.BadParameter(f"{value!r} is no amount of dollars, such as 0.05") from error
+    if not amount.is_finite() or amount < 0:
+        raise typer.BadParameter(f"{value!r} is no amount that can be spent")
+    return amount
+
+
+def question_of(given: str | None) -> str:
+    """The question from the command line or, where none is given, from standard input."""
+    if given is not None and given != "-":
+        text = given
+    elif sys.stdin.isatty():
+        raise typer.BadParameter("no question: give it as an argument or on standard input")
+    else:
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    if not text.strip():
+        raise typer.BadParameter("the question is empty")
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
+def fault_injector(specs: list[str], agents: list[str]) -> Callable[[str, int, str | None], FailureKind | None] | None:
+    """What `--fail AGENT[=KIND][:N]` asks for, as a function of agent and how-manieth attempt."""
+    faults = [_fault(spec, agents) for spec in specs]
+    if not faults:
+        return None
+
+    def fault(agent: str, ordinal: int, case: str | None) -> FailureKind | None:
+        del case
+        for name, kind, attempts in faults:
+            if name in ("*", agent) and (attempts is None or ordinal <= attempts):
+                return kind
+        return None
+
+    return fault
+
+
+def _fault(spec: str, agents: list[str]) -> tuple[str, FailureKind, int | None]:
+    from orchestrator.errors import nearest
+
+    rest, attempts = spec, None
+    head, mark, number = spec.rpartition(":")
+    if mark and number.isdigit() and spec not in agents:
+        rest, attempts = head, int(number)
+    name, mark, kind = (rest, "", "") if rest in agents else rest.rpartition("=")
+    if not mark:
+        name, kind = rest, "error"
+    if kind not in _FAULTS:
+        raise typer.BadParameter(f"--fail {spec}: {kind!r} is no failure; one of {', '.join(_FAULTS)}")
+    if name != "*" and name not in agents:
+        hint = nearest(name, agents)
+        raise typer.BadParameter(
+            f"--fail {spec}: there is no expert `{name}`; one of {', '.join(sorted(agents))}"
+            + (f"; did you mean `{hint}`?" if hint else "")
+        )
+    return name, _FAULTS[kind], attempts

@@ -1,0 +1,21 @@
+"""The terminal: live runs, traces, tables and machine-readable documents."""
+
+from orchestrator.render.documents import document
+from orchestrator.render.live import LiveRun
+from orchestrator.render.screen import Screen
+from orchestrator.render.story import show_trace, story_lines
+from orchestrator.render.tables import choices_table, list_traces, rows_table, trace_row
+from orchestrator.render.why import why_trace
+
+__all__ = [
+    "LiveRun",
+    "Screen",
+    "choices_table",
+    "document",
+    "list_traces",
+    "rows_table",
+    "show_trace",
+    "story_lines",
+    "trace_row",
+    "why_trace",
+]

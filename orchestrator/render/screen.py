@@ -1,0 +1,96 @@
+"""Where output goes: answers to stdout, everything else to stderr where a machine reads along."""
+
+from __future__ import annotations
+
+import os
+import sys
+from decimal import Decimal
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.text import Text
+from rich.theme import Theme
+
+from orchestrator.render.documents import document
+
+__all__ = ["THEME", "Screen", "money", "plain", "seconds"]
+
+THEME = Theme(
+    {
+        "think": "dim italic",
+        "agent": "bold cyan",
+        "ok": "green",
+        "bad": "red",
+        "detour": "yellow",
+        "quiet": "dim",
+        "value": "bold",
+        "head": "bold",
+    }
+)
+
+
+PIPE_WIDTH = 140
+"""Columns of output that goes to a pipe or file."""
+
+
+class Screen:
+    """The two streams of a command; with `json` nothing but one document reaches stdout."""
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.out = _console(sys.stdout)
+        self.err = _console(sys.stderr)
+
+    @property
+    def talk(self) -> Console:
+        """Where progress and explanations go."""
+        return self.err if self.json or self.quiet else self.out
+
+    def show(self, drawn: RenderableType) -> None:
+        """Print something for people."""
+        self.talk.print(drawn)
+
+    def answer(self, text: str) -> None:
+        """Print a bare result line to stdout."""
+        self.out.print(Text(text), soft_wrap=True)
+
+    def data(self, value: object) -> None:
+        """Print the one JSON document of the command."""
+        self.out.out(document(value), highlight=False)
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on stderr."""
+        self.err.print(Text(text), style="quiet", soft_wrap=True)
+
+    def fail(self, text: str) -> None:
+        """Say what went wrong, on stderr."""
+        self.err.print(f"[bad]error:[/bad] {escape(text)}", soft_wrap=True)
+
+
+def _console(stream: TextIO) -> Console:
+    """A console on a stream; what is no terminal gets room for tables instead of eighty columns."""
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return Console(file=stream, theme=THEME, highlight=False, soft_wrap=not stream.isatty(), width=width)
+
+
+def money(usd: Decimal | None) -> str:
+    """Dollars for people; unknown is not zero."""
+    if usd is None:
+        return "$?"
+    rounded = usd.quantize(Decimal("0.000001")) if usd else Decimal(0)
+    return f"${rounded.normalize():f}"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds for people."""
+    if value is None:
+        return "? s"
+    return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
+
+
+def plain(text: str, *, width: int = 160) -> str:
+    """A text in one line, cut with a mark."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"

@@ -1,0 +1,61 @@
+"""Explains a run: who was considered, at what weight, who was taken, what each rejected way would have cost."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from orchestrator.render.screen import Screen
+from orchestrator.render.story import decision_lines, story_line
+from orchestrator.render.tables import candidates_table
+from orchestrator.trace import Trace
+from orchestrator.trace.events import (
+    AttemptFailed,
+    AttemptStarted,
+    Demoted,
+    Escalated,
+    Event,
+    Merged,
+    Planned,
+    Rerouted,
+    Returned,
+    RunEnded,
+    RunStarted,
+    Superseded,
+)
+
+__all__ = ["why_trace"]
+
+_TOLD = (AttemptFailed, Demoted, Escalated, Merged, Rerouted, Returned, Superseded)
+
+
+def why_trace(trace: Trace, screen: Screen) -> None:
+    """Print the choices of a run in order, with what followed from each."""
+    names = {event.attempt: event.agent for event in trace.events if isinstance(event, AttemptStarted)}
+    rates = next((event for event in trace.events if isinstance(event, RunStarted)), None)
+    if rates is not None:
+        formula = f"weight = -ln(p) + {rates.cost_weight:g} × USD + {rates.time_weight:g} × seconds"
+        screen.show(Text(formula + "; the cheapest way is taken, ties by name", "quiet"))
+    for event in trace.events:
+        for drawn in _told(event, names):
+            screen.show(drawn)
+
+
+def _told(event: Event, names: dict[int, str]) -> list[RenderableType]:
+    if isinstance(event, Planned):
+        return [Group("", candidates_table(event.candidates, event.steps, _heading(event)))]
+    if isinstance(event, RunEnded) and event.decision:
+        return [Text(), decision_lines(event.decision)]
+    line = story_line(event, names) if isinstance(event, _TOLD) else None
+    return [line] if line is not None else []
+
+
+def _heading(event: Planned) -> str:
+    goal = event.goal
+    slot = f", analysis {goal.slot}" if goal.slot > 1 else ""
+    query = f" for “{goal.query}”" if goal.query else ""
+    if not event.steps:
+        return f"no way to {goal.artifact}{query}{slot}"
+    way = " → ".join(event.steps)
+    shared = f", {event.shared_weight:.4f} with shared stages once" if event.shared_weight != event.weight else ""
+    return f"{goal.artifact}{query}{slot}: {way} (weight {event.weight:.4f}{shared})"

@@ -1,0 +1,62 @@
+"""Any Python value as JSON can hold it: what a trace keeps of the artifacts that experts give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from typing import cast
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+__all__ = ["plain"]
+
+DEEPEST = 100
+"""Levels of lists and tables that are kept; readers of JSON give up not far below."""
+LONGEST_INTEGER = 4000
+"""Bits of a number that is kept as such; readers of JSON take some 4,300 digits."""
+LEFT_OUT = "…"
+
+
+def plain(value: object, above: tuple[int, ...] = ()) -> object:
+    """The value in the types of JSON, always one that can be written and read again.
+
+    Half surrogates, bytes and giant numbers are written out as text, cycles and depths without end are cut off, and
+    what JSON has no word for is shown as Python does; `above` are the ids of what holds the value.
+    """
+    if id(value) in above or len(above) > DEEPEST:
+        return LEFT_OUT
+    inside = (*above, id(value))
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case None | bool() | float() | Decimal():
+            return value
+        case int():
+            return value if value.bit_length() <= LONGEST_INTEGER else hex(value)
+        case bytes() | bytearray():
+            return value.decode("utf-8", "backslashreplace")
+        case Mapping():
+            table = cast("Mapping[object, object]", value)
+            return {_key(key): plain(inner, inside) for key, inner in table.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(inner, inside) for inner in cast("list[object]", value)]
+        case _:
+            return _opened(value, inside)
+
+
+def _key(key: object) -> str:
+    return str(plain(key if isinstance(key, (str, bytes)) else str(key)))
+
+
+def _opened(value: object, inside: tuple[int, ...]) -> object:
+    """A record by its fields, dates and the like in their usual form, anything else as Python shows it."""
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name), inside) for name in type(value).model_fields}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name), inside) for field in fields(value)}
+    try:
+        return plain(to_jsonable_python(value), inside)
+    except (PydanticSerializationError, ValueError):
+        return plain(repr(value), inside)
