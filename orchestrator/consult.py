@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from orchestrator.errors import AttemptError, ConfigError, FailureKind, nearest
-from orchestrator.messages import Failed, Goal, Message, Question, Reply
+from orchestrator.messages import Failed, Goal, Message, Question, Reply, as_text
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route
 from orchestrator.providers import Call, Paid, Result
@@ -45,7 +45,7 @@ async def consult(state: RunState, context: RunContext) -> RunState:
                 toward=toward if toward != attempt.goal else None,
             )
         )
-    results = await asyncio.gather(*(_made(attempt, state, context) for attempt in attempts))
+    results = await _side_by_side(attempts, state, context)
     failures = tuple(result for result in results if isinstance(result, Failure))
     return replace(
         state,
@@ -57,6 +57,17 @@ async def consult(state: RunState, context: RunContext) -> RunState:
     )
 
 
+async def _side_by_side(attempts: list[_Attempt], state: RunState, context: RunContext) -> list[Reply | Failure]:
+    """The attempts' results; where one raises, the others are stopped before the run ends."""
+    works = [asyncio.ensure_future(_made(attempt, attempts, state, context)) for attempt in attempts]
+    try:
+        return await asyncio.gather(*works)
+    finally:
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+
 def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
     """The attempts to make; a goal that is reached is never reached again."""
     found: list[_Attempt] = []
@@ -65,7 +76,8 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
         goal = Goal(agent.produces, route.query, route.slot)
         if route.toward is None:
             goal = replace(goal, slot=_slot(agent, goal, state, found))
-        if state.reached(goal) is None:
+        twice = any((other.agent.name, other.goal) == (agent.name, goal) for other in found)
+        if state.reached(goal) is None and not twice:
             found.append(_Attempt(state.attempts + len(found) + 1, agent, goal, route))
     return found
 
@@ -90,10 +102,11 @@ def _slot(agent: Agent, goal: Goal, state: RunState, found: list[_Attempt]) -> i
     return alike.get(agent.name, max(alike.values(), default=0) + 1)
 
 
-async def _made(attempt: _Attempt, state: RunState, context: RunContext) -> Reply | Failure:
+async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, context: RunContext) -> Reply | Failure:
     candidate = context.weigher.weigh(attempt.agent, attempt.goal.query)
+    retries = _retries(attempt, attempts, state, context)
     try:
-        paid = await context.gate.attempt(_call(attempt, state, context))
+        paid = await context.gate.attempt(_call(attempt, retries, state, context))
     except asyncio.CancelledError:
         context.journal.write(AttemptCancelled(attempt=attempt.number))
         raise
@@ -141,7 +154,7 @@ def _malformed(result: Result | None) -> AttemptError | None:
     return None
 
 
-def _call(attempt: _Attempt, state: RunState, context: RunContext) -> Call:
+def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext) -> Call:
     agent, facilities = attempt.agent, context.facilities
     model = facilities.pool.model_of(agent)
     asked = _asked(state.question, attempt.goal.query, agent)
@@ -150,8 +163,11 @@ def _call(attempt: _Attempt, state: RunState, context: RunContext) -> Call:
     async def ask_tool() -> Result:
         if missing := [name for name in agent.consumes if name not in inputs]:
             raise AttemptError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request")
-        given = {name: inputs[name] for name in agent.consumes}
-        return Result(await facilities.tools[agent.name].call(given, facilities.resources))
+        tool = facilities.tools[agent.name]
+        given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
+        value = await tool.call(given, facilities.resources)
+        as_text(value)  # what nobody can read fails here, not in a merge
+        return Result(value)
 
     async def ask_model() -> Result:
         if model is None:
@@ -165,7 +181,7 @@ def _call(attempt: _Attempt, state: RunState, context: RunContext) -> Call:
         work=ask_tool if model is None else ask_model,
         quote=context.weigher.quote(agent),
         timeout=agent.timeout,
-        retries=_retries(attempt, state, context),
+        retries=retries,
         fault=_fault(attempt, context, asked.case),
     )
 
@@ -184,13 +200,20 @@ def _fault(attempt: _Attempt, context: RunContext, case: str | None) -> FailureK
     return context.faults(attempt.agent.name, context.tally.by_agent[attempt.agent.name], case)
 
 
-def _retries(attempt: _Attempt, state: RunState, context: RunContext) -> int:
+def _retries(attempt: _Attempt, attempts: list[_Attempt], state: RunState, context: RunContext) -> int:
     """The agent's own number, else none while somebody else could serve the goal (SEMANTICS §5)."""
     if attempt.agent.retries is not None:
         return attempt.agent.retries
     goal = attempt.route.toward or attempt.goal
     without = replace(state, failures=(*state.failures, _as_if_failed(attempt)))
-    return 0 if context.planner.choose(goal, without).plan else LAST_RESORT_RETRIES
+    served = [(other.agent.name, other.goal) for other in attempts]
+    served += [(reply.agent, reply.goal) for reply in state.replies]
+    taken = {
+        agent
+        for agent, other in served
+        if (other.artifact, other.query) == (goal.artifact, goal.query) and other.slot != goal.slot
+    }
+    return 0 if context.planner.choose(goal, without, taken=taken).plan else LAST_RESORT_RETRIES
 
 
 def _as_if_failed(attempt: _Attempt) -> Failure:

@@ -27,11 +27,10 @@ def shown(path: Path) -> str:
 
 def read_toml(path: Path) -> dict[str, object]:
     """The tables of a TOML file; raises `ConfigError` naming the file where it cannot be read."""
+    text = _read_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror or error}", file=shown(path)) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}", file=shown(path), expected="TOML in UTF-8") from error
 
 
@@ -45,7 +44,7 @@ def read_prompt(name: str, folder: Path) -> str:
     places = [parent / "prompts" for parent in (folder, folder.parent, folder.parent.parent)]
     for place in places:
         if (path := place / f"{name}.md").is_file():
-            return path.read_text(encoding="utf-8")
+            return _read_text(path)
     known = sorted({path.stem for place in places for path in place.glob("*.md")})
     raise ConfigError(
         f"there is no prompt `{name}`",
@@ -53,3 +52,20 @@ def read_prompt(name: str, folder: Path) -> str:
         expected="one of " + ", ".join(known) if known else f"a file prompts/{name}.md beside the agents",
         suggestion=nearest(name, known),
     )
+
+
+def _read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark; raises `ConfigError` that names file and line."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", file=shown(path)) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"is not UTF-8: byte 0x{content[error.start]:02x} in line {line}",
+            file=shown(path),
+            expected="text saved as UTF-8",
+        ) from error

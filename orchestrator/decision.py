@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
+from orchestrator.errors import ConfigError
 from orchestrator.merge import MergeRule, merge_named
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
 from orchestrator.trace.events import Merged
+from orchestrator.trace.plain import plain
 
 __all__ = ["conclude"]
 
@@ -24,7 +26,7 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     if not replies:
         return _decision(state, context, None, None, "escalated", None)
     rule = _rule(state, context)
-    merged = await rule.merge(state.question, replies)
+    merged = _checked(await rule.merge(state.question, replies), rule)
     context.journal.write(
         Merged(
             method=rule.name,
@@ -34,7 +36,7 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
             reasons=merged.reasons,
         )
     )
-    state = replace(state, shortfalls=(*state.shortfalls, *_missing_analyses(state)))
+    state = replace(state, shortfalls=(*state.shortfalls, *_missing_analyses(state, replies)))
     status: Status = "degraded" if state.shortfalls else "answered"
     return _decision(state, context, rule.name, merged, status, _value(merged, replies))
 
@@ -56,8 +58,16 @@ def _rule(state: RunState, context: RunContext) -> MergeRule:
     return merge_named("first" if state.analyses == 1 else "vote")
 
 
-def _missing_analyses(state: RunState) -> list[str]:
-    given = len([reply for reply in state.replies if reply.goal.artifact == state.goal and not reply.goal.query])
+def _checked(merged: object, rule: MergeRule) -> Analysis:
+    """What a merge gave, if it is an analysis with a text for its answer."""
+    answer: object = merged.answer if isinstance(merged, Analysis) else None
+    if isinstance(merged, Analysis) and isinstance(answer, str):
+        return merged
+    raise ConfigError(f"gave {merged!r}", field=f"merge {rule.name}", expected="an `Analysis` with a text, or a text")
+
+
+def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:
+    given = len({reply.agent for reply in replies})
     if state.answer or given >= state.analyses:
         return []
     return [f"analyses: {given} of {state.analyses}"]
@@ -67,7 +77,7 @@ def _value(merged: Analysis, replies: list[Reply]) -> JsonValue:
     """The artifact behind the answer where it is not text."""
     for reply in replies:
         if not isinstance(reply.value, str) and reply.text == merged.answer:
-            return to_jsonable_python(reply.value, fallback=repr)
+            return cast("JsonValue", plain(reply.value))
     return None
 
 

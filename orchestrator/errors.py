@@ -145,8 +145,8 @@ class ProviderError(AttemptError):
 class ProviderTimeout(ProviderError):
     """No reply within the time that the try was given."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, kind="timeout")
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message, kind="timeout", sent=sent)
 
 
 class RateLimited(ProviderError):

@@ -62,13 +62,11 @@ def heal(state: RunState, context: RunContext) -> RunState:
 
     Called without open failures where the goal has no path, or where a detour goes on.
     """
-    if limit := context.limit_hit(state.turns):
+    if limit := context.limit_hit():
         return conclude_on_limit(state, context, limit)
     work = _Pass(state, context)
     stuck = [pair for failure in state.open if (pair := _reroute(failure, work)) is not None]
-    for goal in state.pursued:
-        if state.reached(goal) is None and goal not in work.experts:
-            work.take(work.choose(goal))
+    _go_on(work, {failure.route.toward or failure.goal for failure, _ in stuck})
     lost = [pair for pair in stuck if not _let_go(*pair, work)]
     healed = replace(
         state,
@@ -84,10 +82,25 @@ def heal(state: RunState, context: RunContext) -> RunState:
 
 
 def conclude_on_limit(state: RunState, context: RunContext, limit: str) -> RunState:
-    """End the run with what is there; failures still open end with it."""
-    for failure in state.open:
-        context.journal.write(Escalated(attempt=failure.attempt, reason=limit))
-    return replace(state, open=(), routes=(), shortfalls=(*state.shortfalls, limit), concluded=True)
+    """End the run with what is there, if need be for a lower goal; failures still open end with it."""
+    there = [index for index, goal in enumerate(state.goals) if state.gives(goal)]
+    ended = replace(state, open=(), routes=(), shortfalls=(*state.shortfalls, limit), concluded=True)
+    attempts: list[int | None] = [failure.attempt for failure in state.open]
+    if there and there[0] > 0:
+        return _demoted(ended, there[0], attempts or [None], context)
+    for attempt in attempts:
+        context.journal.write(Escalated(attempt=attempt, reason=limit))
+    return ended if there else replace(ended, reasons=(*state.reasons, *_tried(state)))
+
+
+def _go_on(work: _Pass, stuck: set[Goal]) -> None:
+    """Take the next steps of detours that did not fail."""
+    for goal in work.state.pursued:
+        if work.state.reached(goal) is None and goal not in work.experts and goal not in stuck:
+            choice = work.choose(goal)
+            work.take(choice)
+            if choice.plan is None:
+                work.shortfalls += [f"the way round to `{goal.artifact}` led nowhere", *choice.limits]
 
 
 def _pursued(state: RunState) -> set[Goal]:
@@ -123,16 +136,17 @@ def _reroute(failure: Failure, work: _Pass) -> tuple[Failure, Choice] | None:
 def _let_go(failure: Failure, choice: Choice, work: _Pass) -> bool:
     """Close a failure whose slot or route can be given up without losing the goal."""
     goal = failure.route.toward or failure.goal
-    limits = "".join(f"; {limit}" for limit in choice.limits)
+    stood = (*_limit(failure), *choice.limits)
+    limits = "".join(f"; {limit}" for limit in stood)
     if work.alive(goal):
         reason = f"no further distinct expert for analysis {goal.slot}{limits}"
         work.context.journal.write(Superseded(attempt=failure.attempt, reason=reason))
-        work.shortfalls += [reason, *choice.limits]
+        work.shortfalls += [reason, *stood]
         return True
     if _is_routers(failure, work.state):
         reason = f"nobody can serve the route to {failure.failed.agent}{limits}"
         work.context.journal.write(Returned(attempt=failure.attempt, reason=reason))
-        work.shortfalls += [f"returned: {reason}", *choice.limits]
+        work.shortfalls += [f"returned: {reason}", *stood]
         return True
     return False
 
@@ -141,12 +155,8 @@ def _lower(state: RunState, lost: list[tuple[Failure, Choice]], context: RunCont
     """Take up the next goal that has a path, else end the run."""
     attempts: list[int | None] = [failure.attempt for failure, _ in lost] or [None]
     for index, goal in enumerate(state.goals[1:], start=1):
-        choice = context.planner.choose(Goal(goal), state)
-        if choice.plan is not None:
-            for attempt in attempts:
-                context.journal.write(Demoted(attempt=attempt, from_goal=state.goal, to_goal=goal))
-            told = f"demoted: {state.goal} → {goal}"
-            return replace(state, goals=state.goals[index:], routes=(), shortfalls=(*state.shortfalls, told))
+        if state.gives(goal) or context.planner.choose(Goal(goal), state).plan is not None:
+            return _demoted(state, index, attempts, context)
     final = lost[0][1] if lost else context.planner.choose(Goal(state.goal), state)
     if not lost:
         context.journal.write(final.event())
@@ -156,14 +166,35 @@ def _lower(state: RunState, lost: list[tuple[Failure, Choice]], context: RunCont
     return replace(state, routes=(), shortfalls=(*state.shortfalls, *reasons), concluded=True)
 
 
-def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
-    """What stood in the way, what was tried, and what would help."""
-    reasons = [*choice.limits[:1], f"nobody is left who can give `{state.goal}`"]
-    reasons += [
+def _demoted(state: RunState, index: int, attempts: list[int | None], context: RunContext) -> RunState:
+    """The state with a lower goal taken up."""
+    goal = state.goals[index]
+    for attempt in attempts:
+        context.journal.write(Demoted(attempt=attempt, from_goal=state.goal, to_goal=goal))
+    told = f"demoted: {state.goal} → {goal}"
+    return replace(state, goals=state.goals[index:], routes=(), shortfalls=(*state.shortfalls, told))
+
+
+def _limit(failure: Failure) -> tuple[str, ...]:
+    """The limit of the run that an attempt failed for, if it did."""
+    return (failure.failed.error,) if failure.failed.kind == "budget" else ()
+
+
+def _tried(state: RunState) -> list[str]:
+    return [
         f"tried: {failure.failed.agent} failed after {failure.failed.tries} "
         f"{'try' if failure.failed.tries == 1 else 'tries'} ({failure.failed.kind}): {failure.failed.error}"
         for failure in state.failures
     ]
+
+
+def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
+    """What stood in the way, what was tried, and what would help."""
+    if choice.plan is not None:
+        could = " → ".join(step.agent for step in choice.plan.steps)
+        return [f"the router {context.router.name} gave up, though {could} could give `{state.goal}`", *_tried(state)]
+    limits = [*choice.limits, *(limit for failure in state.failures for limit in _limit(failure))]
+    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *_tried(state)]
     reasons += [
         f"{candidate.agent}: {candidate.why_not}"
         for candidate in choice.candidates

@@ -97,10 +97,18 @@ class RunContext:
         """Seconds since the run began."""
         return self.clock() - self.started
 
-    def limit_hit(self, turns: int) -> str | None:
-        """The limit that forbids another step now, if one does."""
+    def limit_hit(self, turns: int | None = None) -> str | None:
+        """The limit that forbids another step now, if one does: another turn, where `turns` says how many there were."""
         if self.clock() >= self.gate.deadline:
-            return f"limit:seconds: {self.gate.deadline - self.started:g} s are over"
-        if self.turns is not None and turns >= self.turns:
-            return f"limit:turns: {self.turns} turns are taken"
+            return self.late()
+        if turns is not None and self.turns is not None and turns >= self.turns:
+            return f"limit:turns: {'the one turn is' if self.turns == 1 else f'all {self.turns} turns are'} taken"
         return None
+
+    def seconds_left(self) -> float | None:
+        """Seconds to the deadline; None without one."""
+        return None if self.gate.deadline == float("inf") else max(0.0, self.gate.deadline - self.clock())
+
+    def late(self) -> str:
+        """The reason of a run whose time is over."""
+        return f"limit:seconds: {self.gate.deadline - self.started:g} s are over"

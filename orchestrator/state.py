@@ -58,6 +58,15 @@ class RunState:
         """The artifact aimed at now."""
         return self.goals[0]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every analysis that was asked for is there."""
+        return all(self.reached(Goal(self.goal, slot=slot)) for slot in range(1, self.analyses + 1))
+
+    def gives(self, artifact: str) -> bool:
+        """Whether an artifact is there, for whichever query."""
+        return any(reply.goal.artifact == artifact for reply in self.replies)
+
     def reached(self, goal: Goal) -> Reply | None:
         """The reply that reached a goal, if one did."""
         return next((reply for reply in self.replies if reply.goal == goal), None)

@@ -66,7 +66,7 @@ class Facilities:
                 f"there is no door to the provider `{model.provider}`",
                 file=model.source,
                 field=f"models.{model.name}",
-                expected="one of " + (", ".join(sorted(self.providers)) or "none: this pool was given no providers"),
+                expected=f"one of {', '.join(sorted(self.providers))}" if self.providers else "`providers` that hold one",
             )
         return self.providers[model.provider]
 

@@ -53,7 +53,7 @@ def show(
     if json:
         screen.data(fields)
     else:
-        rows_table([(key, _cell(value)) for key, value in fields.items()], screen)
+        rows_table([(key, _cell(value)) for key, value in fields.items() if value not in (None, {})], screen)
 
 
 @app.command()

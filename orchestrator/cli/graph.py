@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import ESCALATED, AgentsOption, JsonOption, PoolOption, fault_injector, pool_of
+from orchestrator.cli.options import ESCALATED, AgentsOption, JsonOption, PoolOption, known_expert, pool_of
 
 __all__ = ["app"]
 
@@ -40,7 +40,9 @@ def path(
     *,
     pool: PoolOption = "local",
     agents: AgentsOption = None,
-    fail: Annotated[list[str] | None, typer.Option("--fail", help="Leave an expert out.", metavar="AGENT")] = None,
+    fail: Annotated[
+        list[str] | None, typer.Option("--fail", help="Leave an expert out; '*' is every expert.", metavar="AGENT")
+    ] = None,
     mermaid: MermaidOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -50,8 +52,9 @@ def path(
     from orchestrator.render import Screen, choices_table
 
     screen, members = Screen(json=json), pool_of(pool, agents)
-    fault_injector(fail or [], list(members.agents))
-    choice = Orchestrator(members, trace=False).path(goal, without=fail or ())
+    known = list(members.agents)
+    lost = {known_expert(name, known, f"--fail {name}") for name in fail or ()}
+    choice = Orchestrator(members, trace=False).path(goal, without=known if "*" in lost else lost)
     if json:
         screen.data(choice)
     elif mermaid:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli import agents, doctor, graph, run, trace
-from orchestrator.cli.options import FAILED, USAGE
+from orchestrator.cli.options import FAILED, USAGE, os_problem
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.version import __version__
 
@@ -33,7 +34,12 @@ app.command("doctor")(doctor.doctor)
 
 @app.callback(invoke_without_command=True)
 def overall(
-    *, version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)
+    *,
+    version: Annotated[
+        bool,
+        # not from ORCHESTRATOR_VERSION, a name that images and scripts give to something else
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, allow_from_autoenv=False),
+    ] = False,
 ) -> None:
     """Think and route over a graph of experts; what fails is routed round, or said aloud."""
     if version:
@@ -54,7 +60,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except OSError as error:
-        _end(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)
+        _end(os_problem(error), FAILED)
     except OrchestratorError as error:
         _end(str(error), FAILED)
 

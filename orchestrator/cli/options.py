@@ -26,6 +26,8 @@ __all__ = [
     "JsonOption",
     "PoolOption",
     "fault_injector",
+    "known_expert",
+    "os_problem",
     "pool_of",
     "question_of",
     "usd",
@@ -102,9 +104,25 @@ def fault_injector(specs: list[str], agents: list[str]) -> Callable[[str, int, s
     return fault
 
 
-def _fault(spec: str, agents: list[str]) -> tuple[str, FailureKind, int | None]:
+def known_expert(name: str, agents: list[str], spec: str) -> str:
+    """The name of an expert, `*` being every one; `spec` is what was typed."""
     from orchestrator.errors import nearest
 
+    if name == "*" or name in agents:
+        return name
+    hint = nearest(name, agents)
+    raise typer.BadParameter(
+        f"{spec}: there is no expert `{name}`; one of {', '.join(sorted(agents))}"
+        + (f"; did you mean `{hint}`?" if hint else "")
+    )
+
+
+def os_problem(error: OSError) -> str:
+    """What the system would not do, and with which file."""
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
+def _fault(spec: str, agents: list[str]) -> tuple[str, FailureKind, int | None]:
     rest, attempts = spec, None
     head, mark, number = spec.rpartition(":")
     if mark and number.isdigit() and spec not in agents:
@@ -114,10 +132,4 @@ def _fault(spec: str, agents: list[str]) -> tuple[str, FailureKind, int | None]:
         name, kind = rest, "error"
     if kind not in _FAULTS:
         raise typer.BadParameter(f"--fail {spec}: {kind!r} is no failure; one of {', '.join(_FAULTS)}")
-    if name != "*" and name not in agents:
-        hint = nearest(name, agents)
-        raise typer.BadParameter(
-            f"--fail {spec}: there is no expert `{name}`; one of {', '.join(sorted(agents))}"
-            + (f"; did you mean `{hint}`?" if hint else "")
-        )
-    return name, _FAULTS[kind], attempts
+    return known_expert(name, agents, f"--fail {spec}"), _FAULTS[kind], attempts

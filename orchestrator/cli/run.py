@@ -14,12 +14,14 @@ import typer
 from orchestrator.cli.options import (
     DEGRADED,
     ESCALATED,
+    FAILED,
     INTERRUPTED,
     LIMITED,
     AgentsOption,
     JsonOption,
     PoolOption,
     fault_injector,
+    os_problem,
     pool_of,
     question_of,
     usd,
@@ -161,6 +163,8 @@ def run(
     del router  # there is one so far; the option keeps its place for those to come
     if trace is not None and no_trace:
         raise typer.BadParameter("--trace and --no-trace exclude each other")
+    if trace is not None and trace.suffix != ".jsonl":
+        raise typer.BadParameter(f"--trace {trace}: the name of a trace ends in .jsonl")
     wanted = _Wanted(
         pool=pool, agents=agents, goal=goal, prefer=prefer, analyses=analyses, docs=docs, tables=table,
         recorded=recorded, case=case, fail=fail or [], merge=merge, budget=budget, max_tokens=max_tokens,
@@ -219,6 +223,11 @@ def _asked(given: str | None, wanted: _Wanted, screen: Screen) -> Decision:
     except KeyboardInterrupt:
         screen.note("interrupted; the trace up to here is whole")
         raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        screen.fail(f"the trace cannot be written: {os_problem(error)}; --no-trace runs without one")
+        raise typer.Exit(FAILED) from error
     trace = None
     if wanted.trace:
         trace = str(runs_folder() / f"{decision.run_id}.jsonl" if wanted.trace is True else wanted.trace)

@@ -11,7 +11,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.merge.canonical import same
 from orchestrator.messages import Analysis, Dissent, Question, Reply
 
-__all__ = ["MergeFunction", "MergeRule", "as_merge", "sided"]
+__all__ = ["MergeFunction", "MergeRule", "as_merge", "in_order", "sided"]
 
 
 @runtime_checkable
@@ -39,25 +39,35 @@ class _FunctionMerge:
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         made = self.function(question, replies)
-        merged = await made if inspect.isawaitable(made) else made
-        return merged if isinstance(merged, Analysis) else sided(merged, question, replies)
+        merged: object = await made if inspect.isawaitable(made) else made
+        if isinstance(merged, Analysis):
+            return merged
+        if isinstance(merged, str):
+            return sided(merged, question, replies)
+        raise ConfigError(f"gave {merged!r}", field=f"merge {self.name}", expected="a text or an `Analysis`")
 
 
 def as_merge(given: MergeRule | MergeFunction) -> MergeRule:
     """A merge from an object with `merge` or from a plain function; raises `ConfigError` on anything else."""
-    if isinstance(given, MergeRule):
+    if isinstance(given, MergeRule) and not isinstance(given, type):
         return given
-    if callable(given):
+    if callable(given) and not isinstance(given, type):
         return _FunctionMerge(given, getattr(given, "__name__", type(given).__name__))
     raise ConfigError(
         f"{given!r} is no merge", field="merge", expected="an object with a name and an async `merge`, or a function"
     )
 
 
+def in_order(replies: Sequence[Reply]) -> list[Reply]:
+    """The replies by slot, then by attempt: in an order that does not hang on who was faster."""
+    return sorted(replies, key=lambda reply: (reply.goal.slot, reply.attempt))
+
+
 def sided(answer: str, question: Question, replies: Sequence[Reply]) -> Analysis:
     """An answer with the replies that equal it as support and the others as dissent."""
+    sides = [(reply, same(reply.text, answer, question)) for reply in in_order(replies)]
     return Analysis(
         answer,
-        support=tuple(reply.agent for reply in replies if same(reply.text, answer, question)),
-        dissent=tuple(Dissent(reply.agent, reply.text) for reply in replies if not same(reply.text, answer, question)),
+        support=tuple(reply.agent for reply, agrees in sides if agrees),
+        dissent=tuple(Dissent(reply.agent, reply.text) for reply, agrees in sides if not agrees),
     )

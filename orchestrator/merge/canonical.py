@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from unicodedata import normalize
 
 from orchestrator.messages import Question
@@ -13,12 +13,14 @@ __all__ = ["canonical", "same"]
 LONGEST_NUMBER = 60
 _NUMBER = re.compile(r"[-+]?[$€£]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:e[-+]?\d{1,3})?%?")
 
+_ENDS = re.compile(r"""[).:;*"`\]]|[,'-](?!\w)|\s*[(–]|\s+-""")
+
 
 def canonical(text: str, question: Question) -> str | None:
     """The form in which answers are compared; None where it is not one of the question's choices."""
-    plain = " ".join(normalize("NFKC", text).split())
-    if question.choices:
-        return _choice(plain, question.choices)
+    if question.choices:  # a letter on a line of its own is a choice, whatever stands below it
+        return _choice(_flat(text.strip().partition("\n")[0]), question.choices)
+    plain = _flat(text)
     number = _number(plain)
     return number if number is not None else plain.casefold().rstrip(".! ")
 
@@ -29,20 +31,25 @@ def same(one: str, other: str, question: Question) -> bool:
     return one == other if first is None or second is None else first == second
 
 
+def _flat(text: str) -> str:
+    return " ".join(normalize("NFKC", text).split())
+
+
 def _choice(plain: str, choices: tuple[str, ...]) -> str | None:
     """The choice that a text begins with or is: `B`, `b)`, `(B)`, `B. because …`."""
     bare = plain.strip("\"'*`([ ")
     for choice in sorted(choices, key=len, reverse=True):
         if bare.casefold() == choice.casefold():
             return choice
-        if bare.startswith(choice) and not bare[len(choice)].isalnum() and _ends_choice(bare[len(choice) :]):
+        head, rest = bare[: len(choice)], bare[len(choice) :]
+        if rest and head.casefold() == choice.casefold() and _ends_choice(rest):
             return choice
     return None
 
 
 def _ends_choice(rest: str) -> bool:
-    """Whether what follows a letter shows that it was a choice and not a word: `A) …`, not `A chart …`."""
-    return rest[0] in ").:,;*\"'`]-" or rest.strip() == "" or rest.lstrip().startswith(("(", "-", "–"))
+    """Whether what follows a letter shows that it was a choice and not a word: `A) …`, not `A chart …` or `I'm …`."""
+    return _ENDS.match(rest) is not None
 
 
 def _number(plain: str) -> str | None:
@@ -60,5 +67,6 @@ def _number(plain: str) -> str | None:
         value = Decimal(bare.strip("%").translate({ord(c): None for c in "$€£,"}))
     except InvalidOperation:
         return None
-    plainest = format(value.normalize(), "f") if abs(value.adjusted()) < LONGEST_NUMBER else str(value.normalize())
+    exact = value.normalize(Context(prec=LONGEST_NUMBER))
+    plainest = format(exact, "f") if abs(exact.adjusted()) < LONGEST_NUMBER else str(exact)
     return ("0" if value == 0 else plainest) + ("%" if percent else "")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from math import fsum
 from types import MappingProxyType
 
 from orchestrator.errors import ConfigError, nearest
-from orchestrator.merge.base import MergeRule, sided
+from orchestrator.merge.base import MergeRule, in_order, sided
 from orchestrator.merge.canonical import canonical
 from orchestrator.messages import Analysis, Dissent, Question, Reply
 
@@ -21,7 +22,7 @@ class First:
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The first reply, with the equal ones as its support."""
-        return sided(_in_order(replies)[0].text, question, replies)
+        return sided(in_order(replies)[0].text, question, replies)
 
 
 class Vote:
@@ -32,7 +33,7 @@ class Vote:
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The winning answer; replies that are none of the question's choices have no vote."""
         ballots: dict[str, list[Reply]] = {}
-        for reply in _in_order(replies):
+        for reply in in_order(replies):
             vote = canonical(reply.text, question)
             if vote is not None:
                 ballots.setdefault(vote, []).append(reply)
@@ -47,7 +48,7 @@ class Vote:
         return Analysis(
             answer=winner if question.choices else spokesman.text,
             support=tuple(reply.agent for reply in won),
-            dissent=tuple(Dissent(reply.agent, reply.text) for reply in _in_order(replies) if reply not in won),
+            dissent=tuple(Dissent(reply.agent, reply.text) for reply in in_order(replies) if reply not in won),
         )
 
 
@@ -58,13 +59,9 @@ class RouterAnswer:
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The reply of the agent `router`, which the pipeline adds; the first reply where there is none."""
-        own = [reply for reply in replies if reply.agent == "router"]
+        own = [reply for reply in in_order(replies) if reply.agent == "router"]
         others = [reply for reply in replies if reply.agent != "router"]
-        return sided((own or _in_order(replies))[0].text, question, others)
-
-
-def _in_order(replies: Sequence[Reply]) -> list[Reply]:
-    return sorted(replies, key=lambda reply: (reply.goal.slot, reply.attempt))
+        return sided((own or in_order(replies))[0].text, question, others)
 
 
 def _rank(ballot: Sequence[Reply]) -> tuple[int, float, bool, Decimal, str]:
@@ -72,7 +69,7 @@ def _rank(ballot: Sequence[Reply]) -> tuple[int, float, bool, Decimal, str]:
     known = [cost for cost in costs if cost is not None]
     return (
         -len(ballot),
-        -sum(reply.p for reply in ballot),
+        -round(fsum(reply.p for reply in ballot), 9),  # 0.8 + 0.1 and 0.7 + 0.2 are a tie
         len(known) < len(costs),
         sum(known, Decimal(0)),
         min(reply.agent for reply in ballot),

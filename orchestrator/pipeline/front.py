@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Literal, cast
+from types import TracebackType
+from typing import Any, Literal, cast
+
+from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from orchestrator.budget import Budget, Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule, as_merge, merge_named
-from orchestrator.messages import Asked, Decision, Failed, Goal, Message, Question, as_question
+from orchestrator.messages import Asked, Decision, Failed, Goal, Question, as_question
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
 from orchestrator.planner import Choice, Planner, graph_of
 from orchestrator.pool import Pool
 from orchestrator.pool.registry import Member
 from orchestrator.protocol import Route
-from orchestrator.providers import Gate, Provider
+from orchestrator.providers import Gate, Provider, RecordedProvider
 from orchestrator.routers import PlanRouter, Router, RouterFunction, as_router
 from orchestrator.runtime import Clocks, Faults, RunContext, Tally
 from orchestrator.state import Failure, RunState
@@ -112,6 +115,7 @@ class Orchestrator:
             facilities.provider_of(model)
         if analyses < 1:
             raise ConfigError(f"cannot be {analyses}", field="analyses", expected="a whole number of at least 1")
+        _check_prices(facilities.providers, budget or Budget())
         graph = graph_of(members)
         self._settings = _Settings(
             facilities=facilities,
@@ -152,17 +156,10 @@ class Orchestrator:
         and CancelledError where it is cancelled; the trace is ended in each case.
         """
         context, state = self._begin(asked, goal, tuple(listeners))
-        try:
+        with _Ending(context):
+            context.journal.write(_started(self._settings, state, context))
             decision = await walk(state, context, langsmith=self._settings.langsmith)
             context.journal.write(RunEnded(how="decided", decision=decision))
-        except asyncio.CancelledError:
-            _break_off(context, "cancelled", "the run was cancelled")
-            raise
-        except BaseException as error:
-            _break_off(context, "error", f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            context.journal.close()
         return decision.model_copy(update={"head": context.journal.head})
 
     def run_sync(self, asked: Asked, *, goal: str | None = None, listeners: Iterable[Listener] = ()) -> Decision:
@@ -179,10 +176,8 @@ class Orchestrator:
                 yield event
             await running
         finally:
-            if not running.done():
-                running.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     def explain(self, asked: Asked, *, goal: str | None = None) -> Explanation:
         """What a run would do first, and what every rejected way would have cost."""
@@ -204,18 +199,28 @@ class Orchestrator:
 
     def as_node(
         self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None
-    ) -> Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]:
+    ) -> Runnable[Any, dict[str, object]]:
         """A node for a LangGraph of your own: reads one key of its state, writes answer and decision to others."""
 
-        async def node(state: Mapping[str, object]) -> dict[str, object]:
-            asked = state[question]
-            if not isinstance(asked, (str, list)):
-                raise ConfigError(f"cannot be {asked!r}", field=question, expected="text or a list of messages")
-            made = await self.run(cast("str | list[Message]", asked))
-            given = {answer: made.answer, decision: made}
-            return {key: value for key, value in given.items() if key is not None}
+        def asked(state: Mapping[str, object]) -> Asked:
+            found = state[question]
+            if isinstance(found, list):
+                messages = cast("list[object]", found)
+                return cast("Asked", [_plain_message(each) for each in messages])
+            if isinstance(found, str):
+                return found
+            raise ConfigError(f"cannot be {found!r}", field=question, expected="text or a list of messages")
 
-        return node
+        def given(made: Decision) -> dict[str, object]:
+            return {key: value for key, value in ((answer, made.answer), (decision, made)) if key is not None}
+
+        def node(state: Mapping[str, object]) -> dict[str, object]:
+            return given(self.run_sync(asked(state)))
+
+        async def async_node(state: Mapping[str, object]) -> dict[str, object]:
+            return given(await self.run(asked(state)))
+
+        return RunnableLambda(node, async_node, name="thinkroute")
 
     def _state(self, asked: Asked, goal: str | None) -> RunState:
         goals = self.pool.goals_from(goal)
@@ -223,17 +228,39 @@ class Orchestrator:
 
     def _begin(self, asked: Asked, goal: str | None, listeners: tuple[Listener, ...]) -> tuple[RunContext, RunState]:
         state, settings = self._state(asked, goal), self._settings
+        _check_responses(settings.facilities.providers)
         tally, run_id = Tally(), settings.new_id()
-        journal = Journal(
-            run_id,
-            _trace_path(settings.trace, run_id),
-            now=settings.clocks.wall,
-            content=settings.content,
-            listeners=(tally, *listeners),
+        path = _trace_path(settings.trace, run_id)
+        try:
+            journal = Journal(
+                run_id, path, now=settings.clocks.wall, content=settings.content, listeners=(tally, *listeners)
+            )
+        except OSError as error:
+            problem = "is there already" if isinstance(error, FileExistsError) else f"cannot be written: {error.strerror}"
+            expected = "a place for a new file, since a trace is never written over"
+            raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
+        return _context(settings, state, journal, tally), state
+
+
+def _check_prices(providers: Mapping[str, Provider], budget: Budget) -> None:
+    """Refuse a money budget over recorded outcomes that hold no costs (SEMANTICS §10)."""
+    unpriced = any(isinstance(each, RecordedProvider) and not each.priced for each in providers.values())
+    if budget.usd is not None and unpriced:
+        raise ConfigError(
+            "cannot be kept: the recorded outcomes hold no costs",
+            field="budget.usd",
+            expected="no money budget, or a file that records every cost",
         )
-        context = _context(settings, state, journal, tally)
-        journal.write(_started(settings, state, context))
-        return context, state
+
+
+def _check_responses(providers: Mapping[str, Provider]) -> None:
+    """Refuse to run over recorded outcomes without responses: nothing could be merged (SEMANTICS §10)."""
+    if any(isinstance(each, RecordedProvider) and not each.answers for each in providers.values()):
+        raise ConfigError(
+            "the recorded outcomes hold no responses: they say who would have been right, not what was said",
+            field="recorded",
+            expected="a file with responses; one without serves `explain` and evals by score",
+        )
 
 
 def _context(settings: _Settings, state: RunState, journal: Journal, tally: Tally) -> RunContext:
@@ -281,6 +308,28 @@ def _started(settings: _Settings, state: RunState, context: RunContext) -> RunSt
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Closes the trace of a run, whichever way it ends."""
+
+    context: RunContext
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Say how the run ended where it did not end with a decision; the error goes on its way."""
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                _break_off(self.context, "cancelled", "the run was cancelled")
+            elif error is not None:
+                _break_off(self.context, "error", f"{type(error).__name__}: {error}")
+        finally:
+            self.context.journal.close()
+
+
 def _break_off(context: RunContext, how: How, why: str) -> None:
     """Close what is open, so that the trace ends consistent."""
     for attempt in sorted(context.tally.in_flight):
@@ -292,6 +341,11 @@ def _break_off(context: RunContext, how: How, why: str) -> None:
 
 def _left_out(agent: str) -> Failure:
     return Failure(0, Route(agent), Goal(""), Failed(agent, "injected", "left out", 0))
+
+
+def _plain_message(message: object) -> object:
+    """A message of LangChain's as a role and a text; anything else as it is."""
+    return convert_to_openai_messages(message) if isinstance(message, BaseMessage) else message
 
 
 def _trace_path(trace: Path | bool, run_id: str) -> Path | None:

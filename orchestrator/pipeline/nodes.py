@@ -1,9 +1,10 @@
 """The LangGraph of a run: decide, consult, heal, merge."""
-# langgraph ships no stubs and leaves parameters of its own types open:
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false, reportUnknownVariableType=false
+# langgraph leaves parameters of its own types open:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import cache
 from typing import Literal, NotRequired, TypedDict
@@ -19,7 +20,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.heal import conclude_on_limit, heal
 from orchestrator.messages import Decision
 from orchestrator.protocol import Turn
-from orchestrator.routers import Routing, View
+from orchestrator.routers import PlanRouter, Routing, View
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
 from orchestrator.trace.events import TurnTaken
@@ -67,12 +68,28 @@ async def walk(state: RunState, context: RunContext, *, langsmith: bool = False)
 
 async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
     run, context = state["run"], runtime.context
-    if limit := context.limit_hit(run.turns):
+    done = run.complete and isinstance(context.router, PlanRouter)  # its end is no further turn
+    if not done and (limit := context.limit_hit(run.turns)):
         return {"run": conclude_on_limit(run, context, limit)}
-    pool = context.facilities.pool
-    decided = await context.router.decide(View(run, tuple(pool.agents.values()), context.planner))
-    routing = decided if isinstance(decided, Routing) else Routing(decided)
+    try:
+        async with asyncio.timeout(context.seconds_left()) as until:
+            routing = await _decided(run, context)
+    except TimeoutError:
+        if until.expired():
+            return {"run": conclude_on_limit(run, context, context.late())}
+        raise
     return {"run": _taken(routing, run, context)}
+
+
+async def _decided(run: RunState, context: RunContext) -> Routing:
+    """What the router decided, if it is a turn at all."""
+    view = View(run, tuple(context.facilities.pool.agents.values()), context.planner)
+    decided: object = await context.router.decide(view)
+    if isinstance(decided, Turn):
+        return Routing(decided)
+    if isinstance(decided, Routing):
+        return decided
+    raise ConfigError(f"decided {decided!r}", field=f"router {context.router.name}", expected="a `Turn` of actions")
 
 
 def _taken(routing: Routing, state: RunState, context: RunContext) -> RunState:
@@ -88,9 +105,9 @@ def _taken(routing: Routing, state: RunState, context: RunContext) -> RunState:
     for choice in routing.choices:
         if choice.plan is not None:
             context.journal.write(choice.event())
+    something = state.gives(state.goal)
     if answer is not None:
-        return replace(state, answer=answer.text or None, concluded=True)
-    something = any(reply.goal.artifact == state.goal for reply in state.replies)
+        return replace(state, answer=answer.text or None, concluded=bool(answer.text) or something, thinking=False)
     return replace(state, thinking=bool(turn.thought), concluded=not turn.actions and something)
 
 

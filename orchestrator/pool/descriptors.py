@@ -23,6 +23,7 @@ from orchestrator.errors import ConfigError, nearest
 
 __all__ = [
     "KNOWN_PROVIDERS",
+    "NOT_IN_TABLES",
     "Agent",
     "Claiming",
     "Descriptor",
@@ -31,10 +32,14 @@ __all__ = [
     "ToolFunction",
     "checked",
     "parse_model_name",
+    "unknown_key",
 ]
 
 KNOWN_PROVIDERS: tuple[str, ...] = ("anthropic", "openai", "recorded")
 """Words that may stand before the first colon of a model's name."""
+
+NOT_IN_TABLES = frozenset({"name", "source", "claim"})
+"""Fields that a table of a file does not state: the table's own name, where it stands, a Python function."""
 
 ToolFunction = Callable[..., object]
 """A tool: keyword arguments named after artifacts in, an artifact out; plain or async."""
@@ -52,10 +57,16 @@ def _identifier(name: str) -> str:
     return name
 
 
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise PydanticCustomError("distinct", "each name once")
+    return names
+
+
 Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0)]
 Name = Annotated[str, AfterValidator(_identifier)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Names = Annotated[tuple[Name, ...], Field(strict=False)]
+Names = Annotated[tuple[Name, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
 
 
 class Descriptor(BaseModel):
@@ -73,8 +84,10 @@ class Descriptor(BaseModel):
             try:
                 super().__init__(**fields)
             except ValidationError as error:
+                file = fields.get("source")  # pydantic calls this for tables of files, too
                 where = str(fields["name"]) if "name" in fields else type(self).__name__
-                raise config_error(error, type(self), where, None) from error
+                table = f"{type(self).__name__.lower()}s." if file else ""
+                raise config_error(error, type(self), table + where, file and str(file)) from error
 
 
 class Price(BaseModel):
@@ -113,10 +126,9 @@ class Model(Descriptor):
 
     @model_validator(mode="after")
     def _name_parts(self) -> Self:
-        if not self.id:
-            provider, model_id = parse_model_name(self.name, provider=self.provider, base_url=self.base_url)
-            object.__setattr__(self, "provider", provider)
-            object.__setattr__(self, "id", model_id)
+        provider, model_id = parse_model_name(self.name, provider=self.provider, base_url=self.base_url)
+        object.__setattr__(self, "provider", provider)
+        object.__setattr__(self, "id", self.id or model_id)
         return self
 
 
@@ -170,21 +182,23 @@ def parse_model_name(name: str, *, provider: str = "", base_url: str | None = No
         if found and right and left in KNOWN_PROVIDERS:
             return left, right
     left = min(name.split(":", maxsplit=1)[0], name.split("/", maxsplit=1)[0], key=len)
-    return _known(left, name), name
+    raise _no_model_name(name, left)
 
 
 def _known(provider: str, name: str) -> str:
     if provider in KNOWN_PROVIDERS:
         return provider
-    hint = nearest(provider, KNOWN_PROVIDERS)
-    raise PydanticCustomError(
+    raise _no_model_name(name, provider)
+
+
+def _no_model_name(name: str, provider: str) -> PydanticCustomError:
+    """What is wrong with a name that is no `provider:id`."""
+    hint = None if provider in KNOWN_PROVIDERS else nearest(provider, KNOWN_PROVIDERS)
+    known, what = ", ".join(KNOWN_PROVIDERS), "no model" if provider in KNOWN_PROVIDERS else "no known provider"
+    return PydanticCustomError(
         "provider",
         "`provider:id` with a provider among {known}{hint}",
-        {
-            "known": ", ".join(KNOWN_PROVIDERS),
-            "hint": f"; did you mean `{hint}:…`?" if hint else "",
-            "problem": f"`{name}` names no known provider",
-        },
+        {"known": known, "hint": f"; did you mean `{hint}:…`?" if hint else "", "problem": f"`{name}` names {what}"},
     )
 
 
@@ -208,9 +222,15 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
-    "date_type": "a date such as 2026-11-21",
+    "date_type": "a date such as 2026-11-21, without quotes",
+    "date_from_datetime_inexact": "a date such as 2026-11-21, without a time",
     "decimal_type": "a number",
     "is_instance_of": "a number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
+    "finite_number": "a finite number",
+    "too_short": "at least {min_length} entry",
 }
 
 
@@ -220,21 +240,19 @@ def config_error(error: ValidationError, kind: type[BaseModel], where: str, file
     location = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained-"))]
     field = ".".join([where, *location]) if where else ".".join(location)
     if first["type"] == "extra_forbidden":
-        return ConfigError(
-            f"unknown key `{location[-1]}`",
-            file=file,
-            field=field,
-            expected="one of " + ", ".join(sorted(_keys(kind, location))),
-            suggestion=nearest(location[-1], _keys(kind, location)),
-        )
+        return unknown_key(location[-1], Price if "price" in location[:-1] else kind, field, file)
     if first["type"] == "missing":
         return ConfigError("is missing", file=file, field=field, expected=f"a value for `{location[-1]}`")
     return ConfigError(_problem(first), file=file, field=field, expected=_expected(first))
 
 
-def _keys(kind: type[BaseModel], location: list[str]) -> set[str]:
-    inner = Price if "price" in location[:-1] else kind
-    return set(inner.model_fields) - {"source" if inner is not Price else "", "claim", "id", ""}
+def unknown_key(key: str, kind: type[BaseModel], field: str, file: str | None) -> ConfigError:
+    """The complaint about a key that a table does not have."""
+    keys = set(kind.model_fields) - (NOT_IN_TABLES if issubclass(kind, Descriptor) and file else set())
+    expected = "one of " + ", ".join(sorted(keys))
+    return ConfigError(
+        f"unknown key `{key}`", file=file, field=field, expected=expected, suggestion=nearest(key, keys)
+    )
 
 
 def _problem(error: ErrorDetails) -> str:
@@ -245,4 +263,6 @@ def _problem(error: ErrorDetails) -> str:
 
 
 def _expected(error: ErrorDetails) -> str:
-    return _EXPECTED.get(error["type"], error["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
+    if known := _EXPECTED.get(error["type"]):
+        return known.format(**{key: f"{value:g}" for key, value in error.get("ctx", {}).items() if key != "error"})
+    return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import TypeVar, get_type_hints, overload
 
 from orchestrator.errors import ConfigError
 from orchestrator.pool.descriptors import Agent, Claiming, ToolFunction
 
-__all__ = ["artifact_parameters", "as_agent", "expert"]
+__all__ = ["artifact_parameters", "as_agent", "expert", "injected_parameters", "optional_parameters"]
 
 Function = TypeVar("Function", bound=ToolFunction)
 _MARK = "__agent__"
@@ -35,8 +37,9 @@ def expert(
 def expert(function: ToolFunction | None = None, /, **fields: object) -> object:
     """Make a typed function an expert; it consumes the artifacts that its parameters are named after.
 
-    A parameter annotated with a class that the run provides, such as `Resources`, is injected instead. The
-    function itself is returned unchanged and can still be called. Raises `ConfigError` on wrong fields.
+    A parameter with a default is filled when its artifact is there, and never planned for; one annotated with a
+    class that the run provides, such as `Resources`, is injected instead. The function itself is returned unchanged
+    and can still be called. Raises `ConfigError` on wrong fields.
     """
 
     def mark(target: ToolFunction) -> ToolFunction:
@@ -63,21 +66,46 @@ def artifact_parameters(function: ToolFunction) -> tuple[str, ...]:
     )
 
 
+def optional_parameters(function: ToolFunction) -> tuple[str, ...]:
+    """Names of the artifact parameters with a default: passed when they are there, never planned for."""
+    parameters = inspect.signature(function).parameters
+    return tuple(
+        name for name in artifact_parameters(function) if parameters[name].default is not inspect.Parameter.empty
+    )
+
+
+def injected_parameters(function: ToolFunction) -> tuple[str, ...]:
+    """Names of the parameters that the run fills."""
+    hints = _hints(function)
+    return tuple(name for name in inspect.signature(function).parameters if injected(hints.get(name)))
+
+
 def injected(hint: object) -> bool:
     """Whether a parameter of this annotation is provided by the run, not by an artifact."""
     return isinstance(hint, type) and bool(getattr(hint, "__injected__", False))
 
 
 def _hints(function: ToolFunction) -> dict[str, object]:
-    try:
-        return dict(get_type_hints(function))
-    except (NameError, TypeError):
-        return {}
+    """Types of the parameters; one that cannot be resolved, such as a name imported for checkers only, is left out."""
+    found: dict[str, object] = {}
+    annotated = _annotated(function)
+    scope = getattr(annotated, "__globals__", None)
+    for name, annotation in inspect.get_annotations(annotated).items():
+        with suppress(NameError, TypeError, SyntaxError, AttributeError):
+            found |= get_type_hints(SimpleNamespace(__annotations__={name: annotation}), scope)
+    return found
+
+
+def _annotated(function: ToolFunction) -> Callable[..., object]:
+    """The function that carries the annotations: of a callable object its `__call__`."""
+    plain = inspect.unwrap(function)
+    return plain if inspect.isroutine(plain) else type(plain).__call__
 
 
 def _describe(function: ToolFunction, fields: dict[str, object]) -> Agent:
     name = str(fields.pop("name", None) or getattr(function, "__name__", ""))
-    consumes = artifact_parameters(function)
+    optional = optional_parameters(function)
+    consumes = tuple(artifact for artifact in artifact_parameters(function) if artifact not in optional)
     if not consumes:
         raise ConfigError(
             "consumes nothing", field=name, expected="a parameter named after an artifact, such as `question`"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from orchestrator.content import builtin_agents, pool_files, read_prompt, read_toml, shown
 from orchestrator.errors import ConfigError, nearest
-from orchestrator.pool.descriptors import Agent, Model, checked
+from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, checked, unknown_key
+from orchestrator.pool.experts import as_agent
 from orchestrator.pool.registry import Member, Pool
 
 __all__ = ["ENTRY_POINTS", "descriptor_schema", "load_folder", "load_pool", "pool_names"]
 
 ENTRY_POINTS = "orchestrator.agents"
 """Entry-point group under which other packages offer agents."""
+
+
+Described = TypeVar("Described", Model, Agent)
 
 
 class PoolTable(BaseModel):
@@ -40,6 +45,31 @@ class PoolFile(BaseModel):
     agents: dict[str, dict[str, object]] = Field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Found:
+    """What descriptor files and plug-ins gave so far."""
+
+    members: list[Member] = field(default_factory=list[Member])
+    goals: tuple[str, ...] | None = None
+    source: str | None = None
+    """The file that states the goals."""
+
+    def read(self, path: Path) -> None:
+        """Add a file; goals that it states replace those of files before it."""
+        file = shown(path)
+        tables = checked(PoolFile, read_toml(path), file=file, where="")
+        self.members += [_described(Model, name, table, file) for name, table in tables.models.items()]
+        self.members += [_agent(name, table, path) for name, table in tables.agents.items()]
+        if tables.pool is not None:
+            self.goals, self.source = tuple(tables.pool.goals), file
+
+    def add(self, other: _Found, *, goals: bool) -> None:
+        """Add what a plug-in offers, with its goals where it is the pool that was asked for."""
+        self.members += other.members
+        if goals and other.goals is not None:
+            self.goals, self.source = other.goals, other.source
+
+
 def load_pool(name: str = "local", folders: Sequence[str | Path] = (), *, plugins: bool = True) -> Pool:
     """The pool `name` from the package, from `folders` and from installed plug-ins; raises `ConfigError`."""
     roots = [builtin_agents(), *map(_folder, folders)]
@@ -52,29 +82,21 @@ def load_pool(name: str = "local", folders: Sequence[str | Path] = (), *, plugin
             expected="one of " + ", ".join(known),
             suggestion=nearest(name, known),
         )
-    members: list[Member] = []
-    goals: list[str] | None = None
+    found = _Found()
     for file in (file for root in roots for file in pool_files(root, name)):
-        found, stated = _read(file)
-        members += found
-        goals = stated or goals
-    members += [member for plugged in offered.values() for member in plugged]
-    return Pool(members, goals=goals, name=name)
+        found.read(file)
+    for point, plugged in offered.items():
+        found.add(plugged, goals=point == name)
+    return Pool(found.members, goals=found.goals, name=name, source=found.source)
 
 
 def load_folder(folder: str | Path) -> Pool:
     """A folder of descriptors as a pool of its own, subfolders included; raises `ConfigError`."""
     root = _folder(folder)
-    members: list[Member] = []
-    goals: list[str] | None = None
-    files = sorted(root.rglob("*.toml"))
-    if not files:
-        raise ConfigError("holds no descriptors", file=shown(root), expected="files that end in .toml")
-    for file in files:
-        found, stated = _read(file)
-        members += found
-        goals = stated or goals
-    return Pool(members, goals=goals, name=root.name)
+    found = _Found(source=shown(root))
+    for file in sorted(root.rglob("*.toml")):
+        found.read(file)
+    return Pool(found.members, goals=found.goals, name=root.name, source=found.source)
 
 
 def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True) -> list[str]:
@@ -89,7 +111,7 @@ def descriptor_schema() -> dict[str, JsonValue]:
     schema = PoolFile.model_json_schema()
     for field, kind in (("models", Model), ("agents", Agent)):
         table = kind.model_json_schema()
-        for hidden in ("name", "source", "claim"):
+        for hidden in NOT_IN_TABLES:
             table["properties"].pop(hidden, None)
         table["required"] = [key for key in table.get("required", []) if key != "name"]
         schema.setdefault("$defs", {}).update(table.pop("$defs", {}))
@@ -102,26 +124,25 @@ def _folder(folder: str | Path) -> Path:
     path = Path(folder).expanduser()
     if not path.is_dir():
         raise ConfigError(
-            "is not a folder", file=str(folder), field="agents", expected="a folder of descriptors (*.toml)"
+            "is not a folder" if path.exists() else "does not exist",
+            file=str(folder),
+            expected="a folder of descriptors (*.toml)",
         )
+    if next(path.rglob("*.toml"), None) is None:
+        raise ConfigError("holds no descriptors", file=str(folder), expected="files that end in .toml")
     return path
 
 
-def _read(path: Path) -> tuple[list[Member], list[str] | None]:
-    file = shown(path)
-    tables = checked(PoolFile, read_toml(path), file=file, where="")
-    models = [_model(name, table, file) for name, table in tables.models.items()]
-    agents = [_agent(name, table, path) for name, table in tables.agents.items()]
-    return [*models, *agents], list(tables.pool.goals) if tables.pool else None
-
-
-def _model(name: str, table: Mapping[str, object], file: str) -> Model:
-    return checked(Model, {**table, "name": name, "source": file}, file=file, where=f"models.{name}")
+def _described(kind: type[Described], name: str, table: Mapping[str, object], file: str) -> Described:
+    where = f"{kind.__name__.lower()}s.{name}"
+    for key in sorted(NOT_IN_TABLES & table.keys()):
+        raise unknown_key(key, kind, f"{where}.{key}", file)
+    return checked(kind, {**table, "name": name, "source": file}, file=file, where=where)
 
 
 def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
     file = shown(path)
-    agent = checked(Agent, {**table, "name": name, "source": file}, file=file, where=f"agents.{name}")
+    agent = _described(Agent, name, table, file)
     if agent.prompt is None:
         return agent
     try:
@@ -136,20 +157,37 @@ def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
         ) from error
 
 
-def _plugged_in() -> dict[str, list[Member]]:
-    return {point.name: _members(point) for point in entry_points(group=ENTRY_POINTS)}
+def _plugged_in() -> dict[str, _Found]:
+    return {point.name: _offered(point) for point in entry_points(group=ENTRY_POINTS)}
 
 
-def _members(point: EntryPoint) -> list[Member]:
+def _offered(point: EntryPoint) -> _Found:
     """What an entry point offers: a pool, a folder, one member or several."""
+    source = f"entry point `{point.name}` ({point.value})"
     try:
         offered: object = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"cannot be loaded: {error}", file=f"entry point {ENTRY_POINTS}", field=point.name) from error
+    except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError) as error:
+        raise ConfigError(f"cannot be loaded: {type(error).__name__}: {error}", file=source) from error
+    found = _Found(source=source)
     if isinstance(offered, (str, Path)):
-        offered = load_folder(offered)
-    if isinstance(offered, Pool):
-        return [*offered.models.values(), *offered.agents.values()]
-    if isinstance(offered, Iterable):
-        return list(cast("Iterable[Member]", offered))
-    return [cast("Member", offered)]
+        for file in sorted(_folder(offered).rglob("*.toml")):
+            found.read(file)
+    elif isinstance(offered, Pool):
+        found.members += [*offered.models.values(), *offered.agents.values()]
+        found.goals = offered.goals
+    elif isinstance(offered, Iterable) and not callable(offered):
+        found.members += [_member(member, source) for member in cast("Iterable[object]", offered)]
+    else:
+        found.members.append(_member(offered, source))
+    return found
+
+
+def _member(offered: object, source: str) -> Member:
+    """An agent or model as it is, and of a function the expert that it is."""
+    if isinstance(offered, (Agent, Model)):
+        return offered
+    if callable(offered) and not isinstance(offered, type):
+        return as_agent(offered)
+    raise ConfigError(
+        f"offers {offered!r}", file=source, expected="an `Agent`, a `Model`, a typed function, a `Pool` or a folder"
+    )

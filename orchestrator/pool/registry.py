@@ -19,11 +19,19 @@ class Pool:
     """Models and agents by name, and the goals that a run may end in, best first.
 
     Raises `ConfigError` on a duplicate name, an agent whose model is not there, an artifact that is consumed
-    but produced by nobody, and a goal that nothing produces.
+    but produced by nobody, and a goal that nothing produces; `source` is the file to name for the goals.
     """
 
-    def __init__(self, members: Iterable[Member], *, goals: Iterable[str] | None = None, name: str = "pool") -> None:
+    def __init__(
+        self,
+        members: Iterable[Member],
+        *,
+        goals: Iterable[str] | None = None,
+        name: str = "pool",
+        source: str | None = None,
+    ) -> None:
         self.name = name
+        self._source = source
         agents: dict[str, Agent] = {}
         models: dict[str, Model] = {}
         for member in members:
@@ -53,7 +61,7 @@ class Pool:
 
     def _check(self) -> None:
         if not self.agents:
-            raise ConfigError("has no agents", field=self.name, expected="at least one agent")
+            raise ConfigError(f"the pool `{self.name}` has no agents", file=self._source, expected="at least one agent")
         for agent in self.agents.values():
             self._check_model(agent)
             self._check_inputs(agent)
@@ -87,6 +95,7 @@ class Pool:
         if goal not in produced:
             raise ConfigError(
                 f"nothing produces the goal `{goal}`",
+                file=self._source if field == "pool.goals" else None,
                 field=field,
                 expected="one of " + ", ".join(produced),
                 suggestion=nearest(goal, produced),
@@ -97,7 +106,7 @@ def _add(member: Member, agents: dict[str, Agent], models: dict[str, Model]) -> 
     if isinstance(member, Model):
         _add_model(member, models)
         return
-    agent = member if isinstance(member, Agent) else as_agent(member)
+    agent = member if isinstance(member, Agent) else as_agent(_function(member))
     if (other := agents.get(agent.name)) is not None:
         raise ConfigError(
             f"the name `{agent.name}` is taken",
@@ -108,8 +117,16 @@ def _add(member: Member, agents: dict[str, Agent], models: dict[str, Model]) -> 
     agents[agent.name] = agent
 
 
+def _function(member: object) -> Callable[..., object]:
+    if callable(member) and not isinstance(member, type):
+        return member
+    raise ConfigError(
+        f"{member!r} is no member of a pool", field="pool", expected="an `Agent`, a `Model` or a typed function"
+    )
+
+
 def _add_model(model: Model, models: dict[str, Model]) -> None:
-    if model.name in models and models[model.name] != model:
+    if model.name in models and models[model.name].model_dump() != model.model_dump():
         raise ConfigError(
             f"the model `{model.name}` is described twice",
             file=model.source,

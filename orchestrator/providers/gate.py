@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from random import Random
 
@@ -112,7 +112,8 @@ class Gate:
         return Paid(result, error, total.tries, total.cost, total.usage, self.clock() - started)
 
     async def _try(self, call: Call, total: _Sum) -> Result:
-        total.tries += 1
+        if self.clock() >= self.deadline:
+            raise ProviderTimeout("the time of the run is over", sent=False)
         if not self.health.breaker(call.key).admit():
             raise AttemptError(f"the circuit breaker of {call.key} is open", kind="breaker_open")
         try:
@@ -120,6 +121,7 @@ class Gate:
         except BudgetExceeded as error:
             self.health.breaker(call.key).abandoned()
             raise AttemptError(str(error), kind="budget") from error
+        total.tries += 1
         self.journal.write(TryStarted(attempt=call.attempt, number=total.tries, reserved_usd=call.quote.reserve))
         started = self.clock()
         try:
@@ -137,25 +139,33 @@ class Gate:
         """The call itself, its errors in our words; the one place where any exception is caught."""
         if call.fault is not None:
             raise injected_error(call.fault)
+        seconds = min(call.timeout, self.deadline - self.clock())
         try:
-            async with asyncio.timeout(min(call.timeout, self.deadline - self.clock())):
+            async with asyncio.timeout(seconds):
                 return await call.work()
         except TimeoutError as error:
-            raise ProviderTimeout(f"no reply within {call.timeout:g} s") from error
+            raise ProviderTimeout(str(error) or f"no reply within {seconds:g} s") from error
         except AttemptError:
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ToolError("cancelled itself", broken=True) from error
         except Exception as error:
             raise ToolError(f"{type(error).__name__}: {error}", broken=True) from error
 
     def _settle(self, call: Call, held: Reservation, total: _Sum, result: Result, seconds: float) -> None:
+        if result.cost is None and held.usd is not None:  # nobody can say what it cost: the reserve is charged
+            result = replace(result, cost=held.usd, exact=False)
         self.ledger.settle(held, result.cost, result.usage, exact=result.exact)
         total.add(result.cost, result.usage)
         self._record(call, total, result, seconds)
         self._changed(self.health.succeeded(call.key, seconds, result.usage.output_tokens))
 
     def _settle_failure(self, call: Call, held: Reservation, total: _Sum, error: AttemptError, seconds: float) -> None:
-        """A try that failed without usage is charged its input; one that never reached a server, nothing."""
-        reached = isinstance(error, ProviderError) and error.sent and call.quote.input_cost != 0
+        """A try that failed without usage is charged its input, unless it is known never to have reached a server."""
+        reached = not (isinstance(error, ProviderError) and not error.sent) and call.quote.input_cost != 0
         charge = Result(None, cost=call.quote.input_cost if reached else Decimal(0), exact=not reached)
         self.ledger.settle(held, charge.cost, charge.usage, exact=charge.exact)
         total.add(charge.cost, charge.usage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -110,7 +111,7 @@ class RecordedFile:
 
     def priced(self) -> bool:
         """Whether every cost is recorded."""
-        return all(take.cost is not None for case in self.cases.values() for take in case.takes.values())
+        return self.provider().priced
 
 
 class RecordedProvider:
@@ -119,6 +120,11 @@ class RecordedProvider:
     def __init__(self, cases: Mapping[str, Case], mean_costs: Mapping[str, Decimal | None]) -> None:
         self._cases = cases
         self._mean_costs = mean_costs
+        takes = [take for case in cases.values() for take in case.takes.values()]
+        self.priced = all(take.cost is not None for take in takes)
+        """Whether every cost is recorded."""
+        self.answers = any(take.response is not None for take in takes)
+        """Whether any response is recorded."""
 
     def quote(self, model: Model, question: Question) -> Quote:
         """Expected: the mean train cost; reserve: what was recorded for this case."""
@@ -158,18 +164,29 @@ def _records(path: Path) -> Iterator[tuple[int, _Record]]:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield number, _record(line, shown(path), number)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=shown(path), expected="JSON lines, plain or gzip") from error
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"cannot be read: {problem}", file=shown(path), expected="JSON lines in UTF-8, plain or gzip"
+        ) from error
 
 
 def _record(line: str, file: str, number: int) -> _Record:
+    where, expected = f"line {number}", "a record of outcomes on a line of its own"
     try:
-        return _Record.model_validate(json.loads(line, parse_float=Decimal))
+        table: object = json.loads(line, parse_float=Decimal)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"is no JSON: {error}", file=file, field=f"line {number}") from error
+        problem = f"is no JSON: {error.msg} at column {error.colno}"
+        raise ConfigError(problem, file=file, field=where, expected=expected) from error
+    except RecursionError as error:
+        raise ConfigError("is nested too deeply", file=file, field=where, expected=expected) from error
+    if not isinstance(table, dict):
+        raise ConfigError("is no JSON object", file=file, field=where, expected=expected)
+    try:
+        return _Record.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(["line " + str(number), *map(str, first["loc"])])
+        field = ".".join([where, *map(str, first["loc"])])
         raise ConfigError(first["msg"], file=file, field=field, expected="a record of outcomes") from error
 
 

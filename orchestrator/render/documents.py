@@ -17,6 +17,10 @@ _OPTIONS = (
 )
 
 
+LONGEST_INTEGER = 63
+"""Bits of an integer that orjson writes itself, whatever its sign."""
+
+
 def document(value: object) -> str:
     """JSON of a value, indented; a Decimal is a number with its own digits, what is unknown is null."""
     try:
@@ -39,9 +43,11 @@ def _default(value: object) -> object:
 
 
 def _written_out(value: object) -> object:
-    """The value with half surrogates written out, since no UTF-8 can hold them."""
+    """The value with what orjson refuses written out: half surrogates, which no UTF-8 can hold, and long integers."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
+        return orjson.Fragment(str(value))
     if isinstance(value, dict):
         table = cast("dict[object, object]", value)
         return {_written_out(key): _written_out(inner) for key, inner in table.items()}

@@ -8,13 +8,12 @@ from decimal import Decimal
 from typing import TextIO
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.text import Text
 from rich.theme import Theme
 
 from orchestrator.render.documents import document
 
-__all__ = ["THEME", "Screen", "money", "plain", "seconds"]
+__all__ = ["THEME", "Screen", "money", "plain", "seconds", "visible"]
 
 THEME = Theme(
     {
@@ -29,6 +28,8 @@ THEME = Theme(
     }
 )
 
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 PIPE_WIDTH = 140
 """Columns of output that goes to a pipe or file."""
@@ -66,7 +67,7 @@ class Screen:
 
     def fail(self, text: str) -> None:
         """Say what went wrong, on stderr."""
-        self.err.print(f"[bad]error:[/bad] {escape(text)}", soft_wrap=True)
+        self.err.print(Text.assemble(("error: ", "bad"), text), soft_wrap=True)
 
 
 def _console(stream: TextIO) -> Console:
@@ -90,7 +91,12 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
 
 
+def visible(text: str) -> str:
+    """A text whose control characters are written out: what an expert says must not steer the terminal."""
+    return text.translate(_CONTROLS)
+
+
 def plain(text: str, *, width: int = 160) -> str:
     """A text in one line, cut with a mark."""
-    flat = " ".join(text.split())
+    flat = visible(" ".join(text.split()))
     return flat if len(flat) <= width else flat[: width - 1] + "…"

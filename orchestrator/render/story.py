@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from orchestrator.messages import Decision
-from orchestrator.render.screen import Screen, money, plain, seconds
+from orchestrator.render.screen import Screen, money, plain, seconds, visible
 from orchestrator.trace import Trace, verify
 from orchestrator.trace.events import (
     AttemptCancelled,
@@ -33,6 +33,8 @@ __all__ = ["ledger_line", "show_trace", "status_style", "story_line", "story_lin
 
 _STATUS = {"answered": "ok", "degraded": "detour", "escalated": "bad"}
 _LABEL = 9
+WHOLE = 2_000
+"""Characters of a reason; one that names every expert of a large pool is still shown."""
 
 
 def status_style(status: str) -> str:
@@ -55,10 +57,10 @@ def story_line(event: Event, names: dict[int, str]) -> Text | None:
             names[event.attempt] = event.agent
             return _line("route", *_who(event.attempt, names), (f"→ {event.goal.artifact}{_query(event)}", "quiet"))
         case Replied():
-            cost = f"  {money(event.usd)} · {seconds(event.seconds)}"
+            cost = f" · {money(event.usd)} · {seconds(event.seconds)}"
             return _line("reply", *_who(event.attempt, names), (_shown(event.value), "ok"), (cost, "quiet"))
         case AttemptFailed():
-            tries = f"  {event.tries} {'try' if event.tries == 1 else 'tries'}"
+            tries = f" · {event.tries} {'try' if event.tries == 1 else 'tries'}"
             said = (f"{event.kind}: {plain(event.error)}", "bad")
             return _line("failed", *_who(event.attempt, names), said, (tries, "quiet"))
         case Rerouted():
@@ -114,7 +116,8 @@ def _title(trace: Trace) -> Text:
     first = trace.events[0] if trace.events else None
     title = Text.assemble(("run ", "quiet"), (trace.run_id, "head"))
     if isinstance(first, RunStarted):
-        title.append(f"  pool {first.pool} · router {first.router} · {first.analyses} analyses", "quiet")
+        analyses = f"{first.analyses} {'analysis' if first.analyses == 1 else 'analyses'}"
+        title.append(f"  pool {first.pool} · router {first.router} · {analyses}", "quiet")
         asked = first.question[-1].content if first.question else "(question left out)"
         title.append("\n" + plain(asked))
     return title
@@ -143,14 +146,14 @@ def _ending(trace: Trace) -> RenderableType:
 def decision_lines(decision: Decision) -> Text:
     """A decision for people: answer, status, sides, reasons, ledger."""
     text = Text()
-    text.append("decision  ", "quiet").append(decision.answer or "none", "value")
+    text.append("decision  ", "quiet").append(visible(decision.answer or "none"), "value")
     text.append(f"  ({decision.status})\n", status_style(decision.status))
     if decision.support:
         text.append("support   ", "quiet").append(", ".join(decision.support) + "\n", "agent")
     for dissent in decision.dissent:
         text.append("dissent   ", "quiet").append(f"{dissent.agent}: {plain(dissent.answer)}\n")
     for reason in decision.reasons:
-        text.append("because   ", "quiet").append(reason + "\n")
+        text.append("because   ", "quiet").append(plain(reason, width=WHOLE) + "\n")
     return text.append("ledger    ", "quiet").append(ledger_line(decision) + "\n")
 
 

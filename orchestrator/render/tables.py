@@ -35,8 +35,10 @@ def candidates_table(candidates: Sequence[Candidate], steps: Sequence[str], titl
     for candidate in sorted(candidates, key=_by_cost):
         if candidate.why_not != CANNOT_TAKE:
             table.add_row(*_row(candidate, steps, cheapest))
-    told = Text(f"not for this question: {', '.join(sorted(strangers))}", "quiet") if strangers else Text()
-    return Group(table, told) if strangers else Group(table)
+    if not strangers:
+        return Group(table)
+    told = Text(f"not for this question: {', '.join(sorted(strangers))}", "quiet")
+    return Group(table if table.row_count else Text(title, "head"), told)
 
 
 def _row(candidate: Candidate, steps: Sequence[str], cheapest: Mapping[str, float]) -> list[RenderableType]:

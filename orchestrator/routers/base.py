@@ -88,9 +88,9 @@ class _FunctionRouter:
 
 def as_router(given: Router | RouterFunction) -> Router:
     """A router from an object with `decide` or from a plain function; raises `ConfigError` on anything else."""
-    if isinstance(given, Router):
+    if isinstance(given, Router) and not isinstance(given, type):
         return given
-    if callable(given):
+    if callable(given) and not isinstance(given, type):
         return _FunctionRouter(given, getattr(given, "__name__", type(given).__name__))
     raise ConfigError(
         f"{given!r} is no router", field="router", expected="an object with a name and an async `decide`, or a function"

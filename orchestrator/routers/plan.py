@@ -22,8 +22,7 @@ class PlanRouter:
         routes = _distinct(route for choice in choices for route in choice.routes)
         if routes:
             return Routing(Turn((Think(_thought(choices)), *routes)), choices)
-        reached = any(reply.goal.artifact == view.goal for reply in view.replies)
-        return Routing(Turn((Answer(),) if reached else ()), choices)
+        return Routing(Turn((Answer(),) if view.state.gives(view.goal) else ()), choices)
 
 
 def _distinct(routes: Iterable[Route]) -> tuple[Route, ...]:

@@ -7,6 +7,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,8 @@ class Tool:
     claim: Callable[..., object] | None = None
     injects: Mapping[str, type] | None = None
     """Parameters that the run fills, by the class they ask for."""
+    optional: tuple[str, ...] = ()
+    """Artifacts that are passed when they are there."""
 
     def claims(self, question: str, resources: Resources) -> Claim:
         """How surely the tool can take the question; without a test of its own it always can."""
@@ -63,12 +66,21 @@ class Tool:
         """The tool's result; a plain function runs in a thread, so that it blocks nobody."""
         injected = dict.fromkeys(self.injects or {}, resources)
         if inspect.iscoroutinefunction(self.function):
-            return await cast("Awaitable[object]", self.function(**inputs, **injected))
-        return await _in_thread(lambda: self.function(**inputs, **injected))
+            return await _awaited(self.function(**inputs, **injected))
+        result = await _in_thread(lambda: self.function(**inputs, **injected))
+        return await _awaited(result) if inspect.isawaitable(result) else result
 
 
 def _wants_resources(claim: Callable[..., object]) -> bool:
     return len(inspect.signature(claim).parameters) > 1
+
+
+async def _awaited(work: Awaitable[object]) -> object:
+    """What an async tool gives; one that wants to end the process fails instead."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise RuntimeError(f"SystemExit: {error}") from error
 
 
 async def _in_thread(work: Callable[[], object]) -> object:
@@ -99,7 +111,7 @@ class _Carrier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Hand over and swallow: whoever waits for the future judges the error."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._finish, error)
         return True
 
@@ -108,7 +120,8 @@ class _Carrier:
             return
         if error is None:
             self.future.set_result(self.result)
-        elif isinstance(error, StopIteration):  # a future cannot hold one
-            self.future.set_exception(RuntimeError("StopIteration"))
+        elif isinstance(error, StopIteration) or not isinstance(error, Exception):
+            # a future holds no StopIteration; SystemExit would end the process, and CancelledError the run
+            self.future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
         else:
             self.future.set_exception(error)

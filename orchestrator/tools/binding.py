@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from importlib import import_module, util
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool import Agent, Pool
-from orchestrator.pool.experts import artifact_parameters
+from orchestrator.pool.experts import artifact_parameters, injected_parameters, optional_parameters
 from orchestrator.tools.base import Resources, Tool
 
 __all__ = ["BUILT_IN", "bind"]
@@ -29,6 +31,9 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
 )
 """Modules of the built-in tools; each has `claim` and `answer`."""
 
+BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, OSError)
+"""What running a module of somebody else's may raise for a mistake in it."""
+
 
 def bind(pool: Pool) -> dict[str, Tool]:
     """The tools of a pool by agent; raises `ConfigError` where one is missing or takes other artifacts."""
@@ -37,11 +42,9 @@ def bind(pool: Pool) -> dict[str, Tool]:
 
 def _tool(agent: Agent) -> Tool:
     function, claim = _found(agent)
-    taken = artifact_parameters(function)
-    parameters = inspect.signature(function).parameters
-    if unknown := [
-        name for name in taken if name not in agent.consumes and parameters[name].default is inspect.Parameter.empty
-    ]:
+    taken, parameters = artifact_parameters(function), inspect.signature(function).parameters
+    spare = tuple(name for name in optional_parameters(function) if name not in agent.consumes)
+    if unknown := [name for name in taken if name not in agent.consumes and name not in spare]:
         raise ConfigError(
             f"the tool's parameter `{unknown[0]}` is no artifact that the agent consumes",
             file=agent.source,
@@ -49,8 +52,16 @@ def _tool(agent: Agent) -> Tool:
             expected="parameters among " + ", ".join(agent.consumes),
             suggestion=nearest(unknown[0], agent.consumes),
         )
-    injects = {name: Resources for name in parameters if name not in taken}
-    return Tool(function, claim, MappingProxyType(injects))
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    if not open_ended and (unasked := [name for name in agent.consumes if name not in taken]):
+        raise ConfigError(
+            f"the tool takes no `{unasked[0]}`",
+            file=agent.source,
+            field=f"agents.{agent.name}.consumes",
+            expected="artifacts among its parameters: " + ", ".join(taken),
+            suggestion=nearest(unasked[0], taken),
+        )
+    return Tool(function, claim, MappingProxyType(dict.fromkeys(injected_parameters(function), Resources)), spare)
 
 
 def _found(agent: Agent) -> tuple[Callable[..., object], Callable[..., object] | None]:
@@ -76,21 +87,22 @@ def _found(agent: Agent) -> tuple[Callable[..., object], Callable[..., object] |
 def _module(agent: Agent, name: str) -> ModuleType:
     try:
         return import_module(name)
-    except ImportError as error:
+    except BROKEN as error:
         raise _missing(agent, f"the module `{name}` cannot be imported: {error}") from error
 
 
 def _module_of_file(agent: Agent, name: str) -> ModuleType:
     folder = Path(agent.source).parent if agent.source else Path()
-    path = folder / name
-    spec = util.spec_from_file_location(f"_thinkroute_{path.stem}", path)
+    path = (folder / name).resolve()
+    spec = util.spec_from_file_location(f"_thinkroute_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise _missing(agent, f"there is no file `{path}`")
+        raise _missing(agent, f"there is no file `{folder / name}`")
     module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
-        raise _missing(agent, f"`{path}` cannot be loaded: {error}") from error
+    except BROKEN as error:
+        raise _missing(agent, f"`{folder / name}` cannot be loaded: {type(error).__name__}: {error}") from error
     return module
 
 

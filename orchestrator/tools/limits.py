@@ -44,4 +44,4 @@ def check_factorial(number: int) -> None:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 12 else f"{text[:6]}...{text[-3:]}"
+    return text if len(text) <= 14 else f"{text[:6]}...{text[-3:]}"

@@ -71,7 +71,7 @@ def measure_text(value: Fraction) -> str:
     """A measured amount: exact where it is whole or ends within 15 digits, else 12 significant digits."""
     if value.denominator == 1:
         return _ended(value)
-    exact = 10**EXACT_PLACES % value.denominator == 0
+    exact = 10**EXACT_PLACES % value.denominator == 0 and abs(value) > Fraction(1, 10**6)
     return _ended(value) if exact and len(_ended(value).strip("-0.")) <= EXACT_DIGITS else _significant(value)
 
 

@@ -133,9 +133,6 @@ def _encoding(start: bytes) -> str:
 
 def _columns(header: str) -> tuple[str, Sequence[str]]:
     """The delimiter that parts the header into most columns, and these."""
-    try:
-        split = {mark: next(csv.reader([header], delimiter=mark)) for mark in DELIMITERS}
-    except csv.Error as error:
-        raise ToolError(f"the header cannot be read: {error}") from error
+    split = {mark: next(csv.reader([header], delimiter=mark)) for mark in DELIMITERS}
     mark = max(DELIMITERS, key=lambda each: len(split[each]))
     return mark, split[mark]

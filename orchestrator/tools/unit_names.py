@@ -51,7 +51,7 @@ WORDS = {"acre", "carat", "day", "fortnight", "furlong", "short ton", "long ton"
 ROWS: dict[str, str] = {
     "length": """
         metre m | m metre metres meter meters
-        kilometre km | km kms kilometre kilometres kilometer kilometers k.m.
+        kilometre km | km kms kilometre kilometres kilometer kilometers
         centimetre cm | cm cms centimetre centimetres centimeter centimeters
         millimetre mm | mm millimetre millimetres millimeter millimeters
         decimetre dm | dm decimetre decimetres decimeter decimeters

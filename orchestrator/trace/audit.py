@@ -23,6 +23,8 @@ from orchestrator.trace.journal import GENESIS, Trace
 
 __all__ = ["Verdict", "silent_failures", "verify"]
 
+OUTCOMES = (Rerouted, Demoted, Returned, Escalated, Superseded)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -85,28 +87,44 @@ def _order_faults(events: tuple[Event, ...]) -> list[str]:
     if any(isinstance(event, RunEnded) for event in events[:-1]):
         faults.append("events stand after the end of the run")
     started: set[int] = set()
+    closed: set[int] = set()
     for event in events:
         if isinstance(event, AttemptStarted):
             if event.attempt in started:
                 faults.append(f"attempt {event.attempt} was started twice")
             started.add(event.attempt)
-        elif isinstance(event, (Replied, AttemptFailed)) and event.attempt not in started:
-            faults.append(f"attempt {event.attempt} ended without having been started")
+        elif isinstance(event, (Replied, AttemptFailed, AttemptCancelled)):
+            if event.attempt not in started:
+                faults.append(f"attempt {event.attempt} ended without having been started")
+            if event.attempt in closed:
+                faults.append(f"attempt {event.attempt} ended twice")
+            closed.add(event.attempt)
     return faults
 
 
 def _outcome_faults(events: tuple[Event, ...], *, ended: bool) -> list[str]:
     outcomes, failed = _outcomes(events), _attempts(events, AttemptFailed)
     faults = [f"attempt {a} has {outcomes[a]} outcomes" for a in sorted(failed) if outcomes[a] > 1]
-    faults += [f"attempt {a} has an outcome, but did not fail" for a in sorted(set(outcomes) - failed)]
+    faults += [f"attempt {a} has an outcome, but had not failed" for a in sorted(_unearned(events))]
     if ended:
         faults += [f"attempt {a} failed or was left open without an outcome" for a in silent_failures(events)]
     return faults
 
 
 def _outcomes(events: tuple[Event, ...]) -> Counter[int]:
-    kinds = (Rerouted, Demoted, Returned, Escalated, Superseded)
-    return Counter(event.attempt for event in events if isinstance(event, kinds) and event.attempt is not None)
+    return Counter(event.attempt for event in events if isinstance(event, OUTCOMES) and event.attempt is not None)
+
+
+def _unearned(events: tuple[Event, ...]) -> set[int]:
+    """Attempts with an outcome that does not stand after their failure."""
+    failed: set[int] = set()
+    found: set[int] = set()
+    for event in events:
+        if isinstance(event, AttemptFailed):
+            failed.add(event.attempt)
+        elif isinstance(event, OUTCOMES) and event.attempt is not None and event.attempt not in failed:
+            found.add(event.attempt)
+    return found
 
 
 AttemptEvent = type[AttemptStarted] | type[Replied] | type[AttemptFailed] | type[AttemptCancelled]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
 
 from orchestrator.errors import FailureKind
 from orchestrator.messages import Decision, Dissent, Goal, Message, Usage
+from orchestrator.trace.plain import plain
 
 __all__ = [
     "AttemptCancelled",
@@ -36,7 +37,7 @@ __all__ = [
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     seq: int = 0
     """Place in the trace, from 1."""
@@ -152,7 +153,7 @@ class Replied(_Event):
     type: Literal["replied"] = "replied"
     attempt: int
     agent: str
-    value: Any
+    value: Annotated[Any, PlainSerializer(plain, when_used="json")]
     p: float
     usd: Decimal | None
     seconds: float

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from platformdirs import user_state_path
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.trace.events import Event, parse_event
+from orchestrator.trace.plain import plain
 
 __all__ = ["GENESIS", "Journal", "Listener", "Trace", "find_trace", "read_trace", "runs_folder", "trace_files"]
 
@@ -63,12 +64,13 @@ class Journal:
         self._content = content
         self._listeners = listeners
         self._file: BinaryIO | None = None
+        self._failure: OSError | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("xb", buffering=0)
 
     def write(self, event: Event) -> None:
-        """Append an event; it is on its way to the disk before this returns."""
+        """Append an event; it is on its way to the disk before this returns. Raises OSError where it cannot be."""
         self._seq += 1
         update: dict[str, object] = {
             "seq": self._seq,
@@ -79,7 +81,7 @@ class Journal:
         stamped = event.model_copy(update=update)
         if self._file is not None:
             line = self._line(stamped)
-            self._file.write(line + b"\n")
+            self._append(self._file, line + b"\n")
             self._prev = self.head = sha256(line).hexdigest()
         for listener in self._listeners:
             listener(stamped)
@@ -89,13 +91,24 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
+    def _append(self, file: BinaryIO, line: bytes) -> None:
+        """Write a line whole; where that fails nothing is written after it, so that its rest is the last line."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            while line:  # a disk that is nearly full takes a part, and says so only by the count
+                line = line[file.write(line) :]
+        except OSError as error:
+            self._failure = error
+            raise
+
     def _line(self, event: Event) -> bytes:
         if not self._content:
             event = without_content(event)
         try:
-            return event.model_dump_json(fallback=repr).encode()
-        except (PydanticSerializationError, UnicodeEncodeError):
-            return _repaired(event).model_dump_json(fallback=repr).encode()
+            return event.model_dump_json().encode()
+        except (PydanticSerializationError, UnicodeEncodeError):  # half surrogates, which no UTF-8 can hold
+            return type(event).model_validate(plain(event)).model_dump_json().encode()
 
 
 def without_content(event: Event) -> Event:
@@ -107,23 +120,6 @@ def without_content(event: Event) -> Event:
             return event.model_copy(update={"decision": hidden})
         case _:
             return event.model_copy(update=_CONTENT.get(event.type, {}))
-
-
-def _repaired(event: Event) -> Event:
-    """The event with half surrogates written out, since no UTF-8 can hold them."""
-    printable = to_jsonable_python(event.model_dump(mode="python"), fallback=repr)
-    return type(event).model_validate(_printable(printable))
-
-
-def _printable(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        table = cast("dict[object, object]", value)
-        return {_printable(key): _printable(inner) for key, inner in table.items()}
-    if isinstance(value, list):
-        return [_printable(inner) for inner in cast("list[object]", value)]
-    return value
 
 
 @dataclass(frozen=True, slots=True)

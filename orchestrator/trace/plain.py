@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import cast
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 __all__ = ["plain"]
 
 DEEPEST = 100
 """Levels of lists and tables that are kept; readers of JSON give up not far below."""
-LONGEST_INTEGER = 4000
-"""Bits of a number that is kept as such; readers of JSON take some 4,300 digits."""
+LONGEST_INTEGER = 14_000
+"""Bits of a number that is kept as such; readers of JSON take 4,300 digits."""
 LEFT_OUT = "…"
 
 
@@ -40,7 +40,9 @@ def plain(value: object, above: tuple[int, ...] = ()) -> object:
         case Mapping():
             table = cast("Mapping[object, object]", value)
             return {_key(key): plain(inner, inside) for key, inner in table.items()}
-        case list() | tuple() | set() | frozenset():
+        case set() | frozenset():
+            return [plain(inner, inside) for inner in sorted(cast("set[object]", value), key=repr)]
+        case list() | tuple():
             return [plain(inner, inside) for inner in cast("list[object]", value)]
         case _:
             return _opened(value, inside)
@@ -56,7 +58,10 @@ def _opened(value: object, inside: tuple[int, ...]) -> object:
         return {name: plain(getattr(value, name), inside) for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name), inside) for field in fields(value)}
+    shown = repr(value)
+    if isinstance(value, Iterator):  # to look into it would use it up
+        return plain(shown, inside)
     try:
         return plain(to_jsonable_python(value), inside)
-    except (PydanticSerializationError, ValueError):
-        return plain(repr(value), inside)
+    except ValueError:  # pydantic's own errors are such, too
+        return plain(shown, inside)

@@ -1,0 +1,290 @@
+"""Cheapest plans: held to networkx where every expert has one input, and to brute force over derivation trees."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from math import inf, isclose
+
+import networkx as nx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.graph import CapabilityGraph, Capable, Plan
+
+Weights = Mapping[str, "float | None"]
+ARTIFACTS = ("a", "b", "c", "d", "e")
+GOAL = "e"
+
+weights = st.one_of(
+    st.none(),
+    st.just(0.0),
+    st.integers(0, 4).map(float),  # few values, so that many plans cost the same
+    st.floats(0, 100, allow_nan=False, allow_subnormal=False),
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, most_inputs: int, most_experts: int) -> tuple[list[Capable], Weights]:
+    """Experts with inputs and a weight each; artifacts may produce each other in a circle."""
+    count = draw(st.integers(1, most_experts))
+    experts: list[Capable] = []
+    for number in range(count):
+        produces = draw(st.sampled_from(ARTIFACTS[1:]))
+        others = [artifact for artifact in ARTIFACTS if artifact != produces]
+        consumes = draw(st.lists(st.sampled_from(others), min_size=1, max_size=most_inputs, unique=True))
+        experts.append(Capable(f"x{number}", tuple(consumes), produces))
+    return experts, {expert.name: draw(weights) for expert in experts}
+
+
+def trees(
+    goal: str, have: frozenset[str], experts: list[Capable], weight: Weights, path: frozenset[str] = frozenset()
+) -> Iterator[float]:
+    """The weight of every derivation tree of an artifact in which no artifact stands below itself."""
+    if goal in have:
+        yield 0.0
+        return
+    for expert in experts:
+        own = weight[expert.name]
+        if expert.produces != goal or own is None:
+            continue
+        sums = [own]
+        for needed in expert.consumes:
+            below = [] if needed in path | {goal} else list(trees(needed, have, experts, weight, path | {goal}))
+            sums = [one + other for one in sums for other in set(below)]
+        yield from sums
+
+
+def walk(plan: Plan, have: set[str], experts: list[Capable], weight: Weights) -> float:
+    """Take the steps in order, each with its inputs at hand; returns what they weigh, each counted once."""
+    known = {expert.name: expert for expert in experts}
+    there, total = set(have), 0.0
+    for step in plan.steps:
+        expert, own = known[step.agent], weight[step.agent]
+        assert own is not None, "a hidden expert is in the plan"
+        assert (step.consumes, step.produces) == (expert.consumes, expert.produces)
+        assert set(step.consumes) <= there, f"{step.agent} comes before its inputs"
+        assert step.produces not in there, f"{step.produces} is produced again"
+        there.add(step.produces)
+        total += own
+    assert plan.goal in there
+    return total
+
+
+@given(world=worlds(most_inputs=1, most_experts=16))
+def test_cost_equals_networkx_where_experts_have_one_input(world: tuple[list[Capable], Weights]) -> None:
+    experts, weight = world
+    drawn: nx.DiGraph[str] = nx.DiGraph()
+    drawn.add_nodes_from(ARTIFACTS)
+    for expert in experts:  # the weight of an expert stands on the edge into its node; None hides it
+        drawn.add_edge(expert.consumes[0], f"expert {expert.name}", weight=weight[expert.name])
+        drawn.add_edge(f"expert {expert.name}", expert.produces, weight=0.0)
+
+    def seen(_from: str, _to: str, data: Mapping[str, float | None]) -> float | None:
+        return data["weight"]
+
+    plan = CapabilityGraph(experts).plan(GOAL, {"a"}, weight.get)
+    try:
+        length = nx.dijkstra_path_length(drawn, "a", GOAL, weight=seen)
+    except nx.NetworkXNoPath:
+        assert plan is None
+    else:
+        assert plan is not None
+        assert isclose(plan.weight, length)
+        assert isclose(walk(plan, {"a"}, experts, weight), plan.shared_weight)
+
+
+@settings(max_examples=150)
+@given(
+    world=worlds(most_inputs=3, most_experts=8), have=st.sets(st.sampled_from(ARTIFACTS[:3]), max_size=2).map(frozenset)
+)
+def test_cost_equals_brute_force_over_derivation_trees(
+    world: tuple[list[Capable], Weights], have: frozenset[str]
+) -> None:
+    experts, weight = world
+    graph = CapabilityGraph(experts)
+    ways = graph.search(have, weight.get)
+    for goal in ARTIFACTS:
+        cheapest = min(trees(goal, have, experts, weight), default=None)
+        plan = graph.plan(goal, have, weight.get)
+        if cheapest is None:
+            assert plan is None
+            assert goal not in ways.cost
+            continue
+        assert plan is not None
+        assert isclose(plan.weight, cheapest, abs_tol=1e-12)
+        assert ways.plan(goal) == plan, "a search of everything finds what a search of the goal finds"
+        shared = walk(plan, set(have), experts, weight)
+        assert isclose(shared, plan.shared_weight)
+        assert plan.shared_weight <= plan.weight or isclose(plan.shared_weight, plan.weight)
+
+
+@given(world=worlds(most_inputs=3, most_experts=8), seed=st.integers(0, 99))
+def test_plans_do_not_hang_on_the_order_of_construction(world: tuple[list[Capable], Weights], seed: int) -> None:
+    experts, weight = world
+    shuffled = random.Random(seed).sample(experts, len(experts))
+    one, other = CapabilityGraph(experts), CapabilityGraph(shuffled)
+    for goal in ARTIFACTS:
+        assert one.plan(goal, {"a"}, weight.get) == other.plan(goal, {"a"}, weight.get)
+    assert one.to_mermaid() == other.to_mermaid()
+
+
+@given(world=worlds(most_inputs=3, most_experts=8))
+def test_ready_steps_lead_to_the_goal(world: tuple[list[Capable], Weights]) -> None:
+    experts, weight = world
+    plan = CapabilityGraph(experts).plan(GOAL, {"a"}, weight.get)
+    have, taken = {"a"}, 0
+    while plan is not None and GOAL not in have:
+        ready = plan.ready(have)
+        assert ready, "nothing can be done, and the goal is not there"
+        taken += len(ready)
+        have |= {step.produces for step in ready}
+    assert plan is None or taken == len(plan.steps)
+
+
+@given(world=worlds(most_inputs=2, most_experts=8))
+@example(([Capable("x0", ("a",), "e")], {"x0": 1.0}))
+def test_the_way_through_an_expert_is_never_cheaper_than_the_plan(world: tuple[list[Capable], Weights]) -> None:
+    experts, weight = world
+    graph = CapabilityGraph(experts)
+    ways = graph.search({"a"}, weight.get)
+    through = [ways.through(expert, weight[expert.name]) for expert in graph.producers(GOAL)]
+    known = [cost for cost in through if cost is not None]
+    assert min(known, default=None) == ways.cost.get(GOAL)
+
+
+def fixed(*experts: Capable) -> CapabilityGraph:
+    """A graph of the named experts, built last to first."""
+    return CapabilityGraph(reversed(experts))
+
+
+def steps(plan: Plan | None) -> list[str]:
+    """The agents of a plan in walking order."""
+    return [step.agent for step in plan.steps] if plan else []
+
+
+def test_a_shared_stage_is_counted_at_each_use_and_walked_once() -> None:
+    graph = fixed(
+        Capable("fetch", ("question",), "page"),
+        Capable("text", ("page",), "passages"),
+        Capable("rows", ("page",), "table"),
+        Capable("join", ("passages", "table"), "answer"),
+    )
+    plan = graph.plan("answer", {"question"}, {"fetch": 5.0, "text": 1.0, "rows": 2.0, "join": 0.5}.get)
+    assert plan is not None
+    assert steps(plan) == ["fetch", "text", "rows", "join"]
+    assert (plan.weight, plan.shared_weight) == (13.5, 8.5)
+
+
+def test_equal_costs_prefer_fewer_stages_then_the_name() -> None:
+    graph = fixed(
+        Capable("aa", ("question",), "note"),
+        Capable("ab", ("note",), "answer"),
+        Capable("y", ("question",), "answer"),
+        Capable("z", ("question",), "answer"),
+    )
+    weight = {"aa": 0.0, "ab": 1.0, "y": 1.0, "z": 1.0}
+    assert steps(graph.plan("answer", {"question"}, weight.get)) == ["y"]
+    assert steps(graph.plan("answer", {"question"}, {**weight, "y": None}.get)) == ["z"]
+    assert steps(graph.plan("answer", {"question"}, {**weight, "y": 1.01, "z": 1.01}.get)) == ["aa", "ab"]
+
+
+def test_what_is_there_is_not_produced_again() -> None:
+    graph = fixed(Capable("one", ("question",), "note"), Capable("two", ("note",), "answer"))
+    weight = {"one": 1.0, "two": 1.0}
+    assert steps(graph.plan("answer", {"question", "note"}, weight.get)) == ["two"]
+    plan = graph.plan("answer", {"answer"}, weight.get)
+    assert plan == Plan("answer", (), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("hidden", [None, inf])
+def test_an_expert_of_no_or_infinite_weight_is_not_there(hidden: float | None) -> None:
+    graph = fixed(Capable("one", ("question",), "answer"), Capable("two", ("question",), "answer"))
+    assert steps(graph.plan("answer", {"question"}, {"one": hidden, "two": 9.0}.get)) == ["two"]
+    assert graph.plan("answer", {"question"}, {"one": hidden, "two": hidden}.get) is None
+
+
+@pytest.mark.parametrize("weight", [-1.0, -1e-12, float("nan"), -inf])
+def test_a_negative_weight_is_refused(weight: float) -> None:
+    graph = fixed(Capable("one", ("question",), "answer"))
+    with pytest.raises(ValueError, match="weight of one is .*, must not be negative"):
+        graph.plan("answer", {"question"}, {"one": weight}.get)
+
+
+def test_circles_do_not_lead_anywhere() -> None:
+    graph = fixed(Capable("egg", ("hen",), "egg"), Capable("hen", ("egg",), "hen"), Capable("cook", ("egg",), "answer"))
+    weight = dict.fromkeys(["egg", "hen", "cook"], 0.0)
+    assert graph.plan("answer", {"question"}, weight.get) is None
+    assert steps(graph.plan("answer", {"hen"}, weight.get)) == ["egg", "cook"]
+
+
+def test_a_goal_that_nobody_produces_has_no_plan() -> None:
+    graph = fixed(Capable("one", ("question",), "answer"))
+    assert graph.plan("poem", {"question"}, {"one": 1.0}.get) is None
+    assert graph.producers("poem") == ()
+    assert CapabilityGraph([]).plan("answer", {"question"}, {}.get) is None
+
+
+def test_an_expert_without_inputs_is_always_ready() -> None:
+    graph = fixed(Capable("clock", (), "now"), Capable("tell", ("question", "now"), "answer"))
+    plan = graph.plan("answer", {"question"}, {"clock": 0.5, "tell": 1.0}.get)
+    assert plan is not None
+    assert steps(plan) == ["clock", "tell"]
+    assert (plan.weight, [step.agent for step in plan.ready({"question"})]) == (1.5, ["clock"])
+
+
+def test_what_is_there_may_be_named_twice() -> None:
+    graph = fixed(Capable("join", ("a", "b"), "answer"))
+    assert graph.plan("answer", ["a", "a"], {"join": 1.0}.get) is None
+
+
+def test_a_long_chain_needs_no_deep_stack() -> None:
+    chain = [Capable(f"x{number:05}", (f"a{number}",), f"a{number + 1}") for number in range(5_000)]
+    plan = CapabilityGraph(chain).plan("a5000", {"a0"}, lambda _: 1.0)
+    assert plan is not None
+    assert (plan.weight, len(plan.steps)) == (5_000.0, 5_000)
+
+
+def test_an_expert_is_weighed_once_in_a_search() -> None:
+    graph = fixed(Capable("one", ("a", "b"), "answer"), Capable("two", ("answer",), "poem"))
+    asked: list[str] = []
+
+    def weight(name: str) -> float:
+        asked.append(name)
+        return 1.0
+
+    graph.search({"a", "b"}, weight)
+    assert asked == ["one", "two"]
+
+
+def test_the_graph_is_given_out_for_networkx_and_mermaid() -> None:
+    graph = fixed(Capable("cook", ("egg", "question"), "answer"), Capable("hen", ("question",), "egg"))
+    drawn = graph.to_networkx()
+    assert dict(drawn.nodes(data="kind")) == {
+        "expert:cook": "expert",
+        "expert:hen": "expert",
+        "artifact:answer": "artifact",
+        "artifact:egg": "artifact",
+        "artifact:question": "artifact",
+    }
+    assert set(drawn.edges) == {
+        ("artifact:egg", "expert:cook"),
+        ("artifact:question", "expert:cook"),
+        ("expert:cook", "artifact:answer"),
+        ("artifact:question", "expert:hen"),
+        ("expert:hen", "artifact:egg"),
+    }
+    assert graph.to_mermaid().splitlines() == [
+        "flowchart LR",
+        '  a0(["answer"])',
+        '  a1(["egg"])',
+        '  a2(["question"])',
+        '  e0["cook"]',
+        "  a1 --> e0",
+        "  a2 --> e0",
+        "  e0 --> a0",
+        '  e1["hen"]',
+        "  a2 --> e1",
+        "  e1 --> a1",
+    ]

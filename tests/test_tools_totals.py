@@ -1,0 +1,201 @@
+"""Totals are exact, conditions mean what they say, and no cell is passed over in silence."""
+
+from __future__ import annotations
+
+import csv
+import io
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import ToolError
+from orchestrator.tools import tables, totals
+from orchestrator.tools.base import Claim, Resources
+from tests.tools_cases import RESOURCES
+
+
+def given_table(folder: Path, text: str | bytes, name: str = "t.csv") -> Resources:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Resources(tables=(path,))
+
+
+def fails(question: str, resources: Resources) -> str:
+    with pytest.raises(ToolError) as caught:
+        totals.answer(question, resources)
+    return str(caught.value)
+
+
+UNORDERED = (
+    "sales.csv, row 2, column `product`: cannot tell whether `mantel clock` > `3`; "
+    "numbers and dates such as 2026-12-25 can be ordered"
+)
+AMOUNTS = st.lists(st.decimals(-(10**9), 10**9, places=4), min_size=1, max_size=30)
+
+
+@given(AMOUNTS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_totals_are_exact(tmp_path: Path, amounts: list[Decimal]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream).writerows([["name", "amount"], *([f"n,{amount}", amount] for amount in amounts)])
+    resources = given_table(tmp_path, stream.getvalue())
+    assert Fraction(totals.answer("sum of amount in t.csv", resources)) == sum(map(Fraction, amounts))
+    assert Fraction(totals.answer("min amount in t.csv", resources)) == min(amounts)
+    assert Fraction(totals.answer("max amount in t.csv", resources)) == max(amounts)
+    assert totals.answer("how many rows in t.csv", resources) == str(len(amounts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "region,amount\nnorth,1.5\nsouth,2",
+        "\ufeffregion,amount\r\nnorth,1.5\r\nsouth,2\r\n",
+        "region;amount\nnorth;1,5\nsouth;2",
+        "region\tamount\nnorth\t1.5\nsouth\t2",
+        "region|amount\n\nnorth|1.5\n\nsouth|2\n",
+        '"region","amount"\n"north","1.5"\n"so, uth","2"',
+        "region,amount\nnorth, 1.5 \nsouth,2.0",
+        "région,amount\nnörth,1.5\nsouth,2".encode("cp1252"),
+        "region,amount\nnorth,1.5\nsouth,2".encode("utf-16"),
+    ],
+)
+def test_dialects_and_encodings(tmp_path: Path, text: str | bytes) -> None:
+    assert totals.answer("What is the total amount in t.csv?", given_table(tmp_path, text)) == "3.5"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("sum of unit price in t.csv", "1234.75"),
+        ("sum of Unit_Price in t.csv", "1234.75"),
+        ("average unit-price in t.csv", "411.583333333"),
+        ("count of unit price in t.csv", "3"),
+        ("count of rows in t.csv", "4"),
+        ("sum of unit price in t.csv where note = salt and pepper", "1234.5"),
+        ("sum of unit price in t.csv where note = 'salt and pepper' and unit price > 1,000", "1234.5"),
+        ("how many rows in t.csv where unit price = 0.250", "1"),
+        ("how many rows in t.csv where unit price != 0.25", "3"),
+        ("how many rows in t.csv where unit price <= 0.25", "2"),
+        ("how many rows in t.csv where day < 2026-02-01", "1"),
+        ("how many rows in t.csv where day is at least 2026-02-01 and note is not sugar", "1"),
+        ("in t.csv, what is the highest unit price?", "1234.5"),
+        ("sum of unit price", "1234.75"),
+        ("SUM OF UNIT PRICE IN T.CSV WHERE NOTE = SUGAR", "0.25"),
+    ],
+)
+def test_questions_as_people_put_them(tmp_path: Path, question: str, answer: str) -> None:
+    text = (
+        "Unit Price,note,day\n"
+        '"1,234.50",salt and pepper,2026-01-05\n'
+        ".25,sugar,2026-02-01\n"
+        "0,flour,2026-02-02\n"
+        ",sugar,\n"
+    )
+    resources = given_table(tmp_path, text)
+    assert totals.claim(question, resources).p > 0.9
+    assert totals.answer(question, resources) == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [
+        ("sum of amont in sales.csv", "sales.csv has no column `amont`; did you mean `amount`?"),
+        (
+            "sum of zone in sales.csv",
+            "sales.csv has no column `zone`; it has date, region, product, quantity, amount",
+        ),
+        ("sum of amount in sale.csv", "no table `sale.csv` was given; did you mean `sales.csv`?"),
+        ("sum of amount in zzz.csv", "no table `zzz.csv` was given: sales.csv"),
+        (
+            "sum of amount in sales.csv where region = nroth",
+            "no row of sales.csv has region = nroth; did you mean `north`?",
+        ),
+        ("sum of amount in sales.csv where region = zz", "no row of sales.csv has region = zz"),
+        (
+            "sum of amount in sales.csv where region = north and amount > 9999",
+            "sales.csv has no row that fulfils all conditions",
+        ),
+        ("sum of product in sales.csv", "sales.csv, row 2, column `product`: `mantel clock` is not a number"),
+        (
+            "sum of amount in sales.csv where product > 3",
+            UNORDERED,
+        ),
+        ("what is love", "this asks nothing of a table"),
+    ],
+)
+def test_errors_name_the_place_and_the_nearest_name(question: str, why: str) -> None:
+    assert fails(question, RESOURCES) == why
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a,b\n1,2\n3", "t.csv, row 3: 1 cells under 2 columns"),
+        ("a,b\n1,n/a", "t.csv, row 2, column `b`: `n/a` is not a number"),
+        ("a,b\n1,nan", "t.csv, row 2, column `b`: `nan` is not a number"),
+        ("a,b\n1,$5", "t.csv, row 2, column `b`: `$5` is not a number"),
+        ('a,b\n1,"1,5"', "t.csv, row 2, column `b`: `1,5` is not a number"),
+        (f"a,b\n1,{'9' * 101}", f"t.csv, row 2, column `b`: `{'9' * 40}` is not a number"),
+        ("a;b\n1;1,234", "t.csv, row 2, column `b`: `1,234`: is the comma a decimal point or a separator?"),
+        ("a;b\n1;1,5\n1;1.5", "t.csv, row 3, column `b`: `1.5`: is the comma a decimal point or a separator?"),
+        ("a,b\n1,\n2,", "t.csv: every `b` in these 2 rows is empty"),
+        ("a,b\n", "t.csv has no row"),
+        ("", "t.csv is empty: its first line should name the columns"),
+        ("a,b,B\n1,2,3", "t.csv has several columns `b`"),
+        (b"a,b\n1,2\n\x81,3", "t.csv cannot be read:"),
+        (f"a,b\n1,{'x' * 200_000}", "t.csv cannot be read: field larger than field limit"),
+        (f"a,{'x' * 200_000}\n1,2", "t.csv"),
+    ],
+)
+def test_faults_in_the_file_are_named(tmp_path: Path, text: str | bytes, why: str) -> None:
+    assert fails("sum of b in t.csv", given_table(tmp_path, text)).startswith(why)
+
+
+def test_count_of_nothing_is_zero() -> None:
+    assert totals.answer("how many rows in sales.csv where region = west", RESOURCES) == "0"
+
+
+def test_several_tables(tmp_path: Path) -> None:
+    one = given_table(tmp_path, "a,b\n1,2", "one.csv").tables
+    two = given_table(tmp_path, "a,c\n3,4", "two.csv").tables
+    both = Resources(tables=one + two)
+    assert totals.answer("total c", both) == "4"
+    assert totals.answer(f"total a in {one[0]}", both) == "1"
+    assert fails("total a", both) == "several tables have these columns: name one of one.csv, two.csv"
+    assert fails("total b where c = 4", both) == "no table has all the columns asked for: one.csv, two.csv"
+    assert totals.claim("total b where c = 4", both).p == 0.5
+    assert totals.claim("total z", both) == Claim(0.0)
+
+
+def test_claim_without_a_table_says_so() -> None:
+    nothing = Resources()
+    assert totals.claim("sum of amount in sales.csv", nothing) == Claim(0.0, "no table: --table FILE")
+    assert totals.claim("total cost of ownership", nothing) == Claim(0.0)
+    assert fails("sum of amount in sales.csv", nothing) == "no table: --table FILE"
+
+
+def test_unreadable_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Resources(tables=(tmp_path / "t.csv",))
+    assert totals.claim("total amount", missing) == Claim(0.0, "t.csv cannot be read: No such file or directory")
+    assert fails("total amount in t.csv", missing) == "t.csv cannot be read: No such file or directory"
+    monkeypatch.setattr(tables, "MAX_BYTES", 1_000_000)
+    assert fails("sum of a in t.csv", given_table(tmp_path, "a\n" + "1\n" * 600_000)) == "t.csv is larger than 1 MB"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "sum of 3 and 4",
+        "average lifespan of a cat",
+        "sum of amount where = 3",
+        "x" * 600,
+        "sum of amount where region = ''",
+        "what is the weather in sales.csv",
+    ],
+)
+def test_other_questions_are_not_claimed(question: str) -> None:
+    assert totals.claim(question, RESOURCES) == Claim(0.0)
