@@ -3,6 +3,7 @@
 OrchestratorError
 ├── ConfigError            the caller's files, flags or objects are wrong
 ├── BudgetExceeded         a limit of the run would be broken
+├── ActionError            a router's words are no turn; the text is the repair prompt
 ├── NoRoute                nobody can serve a goal
 └── AttemptError           one try of an expert failed
     ├── ProviderError      a model or its server failed
@@ -14,12 +15,15 @@ OrchestratorError
 from __future__ import annotations
 
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "ActionError",
+    "ActionFault",
     "AttemptError",
     "BudgetExceeded",
     "ConfigError",
@@ -109,6 +113,27 @@ class NoRoute(OrchestratorError):
         self.goal = goal
         self.reasons = reasons
         super().__init__(f"no path to `{goal}`" + "".join(f"; {reason}" for reason in reasons))
+
+
+class ActionFault(StrEnum):
+    """What is wrong with a router's words; the first five are Router-R1's outcomes (its generation loop)."""
+
+    NONE = "no_action"
+    PLACEHOLDER = "placeholder"
+    NO_NAME = "no_name"
+    EMPTY = "empty"
+    UNKNOWN_NAME = "unknown_name"
+    BOTH = "routes_and_answer"
+    ARGUMENTS = "arguments"
+    CUT = "cut"
+
+
+class ActionError(OrchestratorError):
+    """A router's words are no turn; the message tells the model what to write instead."""
+
+    def __init__(self, message: str, fault: ActionFault) -> None:
+        self.fault = fault
+        super().__init__(message)
 
 
 class AttemptError(OrchestratorError):

@@ -23,13 +23,24 @@ __all__ = [
     "Reply",
     "Role",
     "Status",
+    "ToolCall",
     "Usage",
     "as_question",
     "as_text",
 ]
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Status = Literal["answered", "degraded", "escalated"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON as the model wrote it, whole or broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,10 @@ class Message:
 
     role: Role
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    """Of an assistant: the tools it wants called."""
+    call_id: str = ""
+    """Of a tool: the call that this is the result of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,12 @@ class Usage:
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the input that were read from the vendor's cache."""
+    cache_write_tokens: int = 0
+    """Those of the input that were written to it."""
+    reasoning_tokens: int = 0
+    """Those of the output that were thoughts."""
 
     @property
     def total(self) -> int:
@@ -86,7 +107,13 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         """The sum of two usages."""
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

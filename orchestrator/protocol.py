@@ -1,12 +1,32 @@
-"""The actions of a router: think, route, answer; a turn is what it decides at once."""
+"""The actions of a router, and the two encodings in which a model writes them; parsing is total."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
-from orchestrator.messages import Goal
+from orchestrator.errors import ActionError, ActionFault
+from orchestrator.messages import Goal, Message, ToolCall
 
-__all__ = ["Action", "Answer", "Route", "Think", "Turn"]
+__all__ = [
+    "ANSWER_TOOL",
+    "Action",
+    "Answer",
+    "Encoding",
+    "Route",
+    "Think",
+    "Turn",
+    "parse_tags",
+    "parse_tools",
+    "resolve_names",
+]
+
+Encoding = Literal["tools", "tags"]
+ANSWER_TOOL = "answer"
+"""Name of the tool by which a router answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +46,8 @@ class Route:
     slot: int = 1
     toward: Goal | None = None
     """The goal that a failure of this route is healed for; None for what the expert itself produces."""
+    call_id: str = ""
+    """Id of the tool call that asked for it, in the tools encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +65,12 @@ class Turn:
     """One decision of a router: routes or an answer, with its thoughts."""
 
     actions: tuple[Action, ...]
+    said: Message | None = None
+    """What the router's model said, word for word; None where no model decided."""
+    fault: str | None = None
+    """The repair prompt of a bad turn, which has no actions."""
+    resolved: tuple[tuple[str, str], ...] = ()
+    """Names that were near misses, with the agents they were taken for."""
 
     @property
     def thought(self) -> str:
@@ -58,3 +86,135 @@ class Turn:
     def answer(self) -> Answer | None:
         """The answer, if the turn gives one."""
         return next((action for action in self.actions if isinstance(action, Answer)), None)
+
+
+_TAG = re.compile(r"<(think|route|answer|search|information)\b([^<>]*)>", re.IGNORECASE)
+_AGENT = re.compile(r"""agent\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_PLACEHOLDERS = ("llm-name", "your-query")
+
+
+def parse_tags(text: str) -> Turn:
+    """The turn written in tags: ours, or the published `<search>NAME:query</search>` (Router-R1, its §3.1 and code).
+
+    Raises `ActionError`, and nothing else, for any text that is no turn.
+    """
+    found = list(_elements(text))
+    published = any(name == "search" for name, _, _ in found)
+    thoughts = [Think(body.strip()) for name, _, body in found if name in ("think", "") and body.strip()]
+    acts = [
+        _action(name, attributes, body) for name, attributes, body in found if name in ("route", "answer", "search")
+    ]
+    if not acts:
+        raise ActionError(
+            'no action: write one <route agent="NAME">query</route> or <answer>…</answer>', ActionFault.NONE
+        )
+    actions = acts[:1] if published else acts
+    answers = [action for action in actions if isinstance(action, Answer)]
+    if len(answers) > 1 or (answers and len(actions) > 1):
+        raise ActionError("a turn holds routes or one answer, not both", ActionFault.BOTH)
+    return Turn((*thoughts, *actions))
+
+
+def _elements(text: str) -> list[tuple[str, str, str]]:
+    """Top-level tags as (name, attributes, body), and the text between them under the empty name."""
+    found: list[tuple[str, str, str]] = []
+    place = 0
+    while (tag := _TAG.search(text, place)) is not None:
+        found.append(("", "", text[place : tag.start()]))
+        name = tag.group(1).lower()
+        closing = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, tag.end())
+        if closing is None:
+            if name in ("think", "information"):
+                found.append((name, "", text[tag.end() :]))
+                return found
+            raise ActionError(f"<{name}> is not closed: the turn was cut off", ActionFault.CUT)
+        found.append((name, tag.group(2), text[tag.end() : closing.start()]))
+        place = closing.end()
+    found.append(("", "", text[place:]))
+    return found
+
+
+def _action(name: str, attributes: str, body: str) -> Action:
+    if name == "answer":
+        if not body.strip():
+            raise ActionError("the answer is empty", ActionFault.EMPTY)
+        return Answer(body.strip())
+    return _searched(body) if name == "search" else _routed(attributes, body)
+
+
+def _routed(attributes: str, body: str) -> Route:
+    match = _AGENT.search(attributes)
+    if match is None or not (match.group(1) or match.group(2) or "").strip():
+        raise ActionError('a route names its expert: <route agent="NAME">query</route>', ActionFault.NO_NAME)
+    if not body.strip():
+        raise ActionError("the route has no query", ActionFault.EMPTY)
+    return Route((match.group(1) or match.group(2)).strip(), body.strip())
+
+
+def _searched(body: str) -> Route:
+    """`NAME:query`; everything after the first colon is the query."""
+    if any(placeholder in body.lower() for placeholder in _PLACEHOLDERS):
+        raise ActionError("LLM-Name and Your-Query stand for a real name and a real query", ActionFault.PLACEHOLDER)
+    name, colon, query = body.partition(":")
+    if not colon:
+        raise ActionError("write <search>NAME:query</search> with a colon", ActionFault.NO_NAME)
+    if not query.strip():
+        raise ActionError("there is no query after the colon", ActionFault.EMPTY)
+    return Route(name.strip(), query.strip())
+
+
+def parse_tools(text: str, calls: Sequence[ToolCall], *, cut: bool = False) -> Turn:
+    """The turn made of a model's text and tool calls: text is the thought, or the answer where nothing is called.
+
+    `cut` says that the length limit ended it. Raises `ActionError`, and nothing else, for what is no turn.
+    """
+    if cut:
+        raise ActionError("the turn was cut off by the length limit: be shorter", ActionFault.CUT)
+    if not calls:
+        if not text.strip():
+            raise ActionError("the turn is empty: call an expert, or answer", ActionFault.NONE)
+        return Turn((Answer(text.strip()),))
+    thoughts = (Think(text.strip()),) if text.strip() else ()
+    actions = [_called(call) for call in calls]
+    answers = [action for action in actions if isinstance(action, Answer)]
+    if len(answers) > 1 or (answers and len(actions) > 1):
+        raise ActionError("a turn calls experts or answers, not both", ActionFault.BOTH)
+    return Turn((*thoughts, *actions))
+
+
+def _called(call: ToolCall) -> Action:
+    arguments = _arguments(call)
+    key = ANSWER_TOOL if call.name == ANSWER_TOOL else "query"
+    value = arguments.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ActionError(f"the call of {call.name} needs a text `{key}`", ActionFault.ARGUMENTS)
+    return Answer(value.strip()) if key == ANSWER_TOOL else Route(call.name, value.strip(), call_id=call.id)
+
+
+def _arguments(call: ToolCall) -> Mapping[str, object]:
+    try:
+        parsed: object = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ActionError(f"the arguments of {call.name} are no JSON", ActionFault.ARGUMENTS) from error
+    if not isinstance(parsed, dict):
+        raise ActionError(f"the arguments of {call.name} are no JSON object", ActionFault.ARGUMENTS)
+    return cast("dict[str, object]", parsed)
+
+
+def resolve_names(turn: Turn, find: Callable[[str], str | None], known: Sequence[str]) -> Turn:
+    """The turn with every expert's name looked up; near misses are noted, unknown ones raise `ActionError`."""
+    actions: list[Action] = []
+    resolved: list[tuple[str, str]] = []
+    for action in turn.actions:
+        if not isinstance(action, Route):
+            actions.append(action)
+            continue
+        agent = find(action.agent)
+        if agent is None:
+            raise ActionError(
+                f"there is no expert `{action.agent}`; there are: {', '.join(known)}", ActionFault.UNKNOWN_NAME
+            )
+        if agent != action.agent:
+            resolved.append((action.agent, agent))
+        actions.append(replace(action, agent=agent))
+    return replace(turn, actions=tuple(actions), resolved=tuple(resolved))

@@ -98,7 +98,7 @@ class RunContext:
         return self.clock() - self.started
 
     def limit_hit(self, turns: int | None = None) -> str | None:
-        """The limit that forbids another step now, if one does: another turn, where `turns` says how many there were."""
+        """The limit that forbids another step now, if one does; `turns` taken so far, where a turn is to come."""
         if self.clock() >= self.gate.deadline:
             return self.late()
         if turns is not None and self.turns is not None and turns >= self.turns:

@@ -62,11 +62,12 @@ class Facilities:
     def provider_of(self, model: Model) -> Provider:
         """The door to a model; raises `ConfigError` where there is none."""
         if model.provider not in self.providers:
+            known = ", ".join(sorted(self.providers))
             raise ConfigError(
                 f"there is no door to the provider `{model.provider}`",
                 file=model.source,
                 field=f"models.{model.name}",
-                expected=f"one of {', '.join(sorted(self.providers))}" if self.providers else "`providers` that hold one",
+                expected=f"one of {known}" if known else "`providers` that hold one",
             )
         return self.providers[model.provider]
 

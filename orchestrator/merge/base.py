@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from orchestrator.errors import ConfigError
 from orchestrator.merge.canonical import same
@@ -39,7 +39,7 @@ class _FunctionMerge:
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         made = self.function(question, replies)
-        merged: object = await made if inspect.isawaitable(made) else made
+        merged = cast("object", await made if inspect.isawaitable(made) else made)
         if isinstance(merged, Analysis):
             return merged
         if isinstance(merged, str):

@@ -236,7 +236,7 @@ class Orchestrator:
                 run_id, path, now=settings.clocks.wall, content=settings.content, listeners=(tally, *listeners)
             )
         except OSError as error:
-            problem = "is there already" if isinstance(error, FileExistsError) else f"cannot be written: {error.strerror}"
+            problem = f"cannot be written: {error.strerror}"
             expected = "a place for a new file, since a trace is never written over"
             raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
         return _context(settings, state, journal, tally), state

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import cache
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -71,8 +71,9 @@ async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Ru
     done = run.complete and isinstance(context.router, PlanRouter)  # its end is no further turn
     if not done and (limit := context.limit_hit(run.turns)):
         return {"run": conclude_on_limit(run, context, limit)}
+    until = asyncio.timeout(context.seconds_left())
     try:
-        async with asyncio.timeout(context.seconds_left()) as until:
+        async with until:
             routing = await _decided(run, context)
     except TimeoutError:
         if until.expired():
@@ -84,7 +85,7 @@ async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Ru
 async def _decided(run: RunState, context: RunContext) -> Routing:
     """What the router decided, if it is a turn at all."""
     view = View(run, tuple(context.facilities.pool.agents.values()), context.planner)
-    decided: object = await context.router.decide(view)
+    decided = cast("object", await context.router.decide(view))
     if isinstance(decided, Turn):
         return Routing(decided)
     if isinstance(decided, Routing):

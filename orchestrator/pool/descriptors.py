@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -236,23 +236,32 @@ _EXPECTED = {
 
 def config_error(error: ValidationError, kind: type[BaseModel], where: str, file: str | None) -> ConfigError:
     """The first complaint of pydantic in our words."""
-    first = error.errors(include_url=False)[0]
+    complaints = error.errors(include_url=False)
+    # a misspelt key is told before the key that is missing because of it
+    first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
     location = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained-"))]
     field = ".".join([where, *location]) if where else ".".join(location)
     if first["type"] == "extra_forbidden":
-        return unknown_key(location[-1], Price if "price" in location[:-1] else kind, field, file)
+        return unknown_key(location[-1], _table(kind, location[:-1]), field, file)
     if first["type"] == "missing":
         return ConfigError("is missing", file=file, field=field, expected=f"a value for `{location[-1]}`")
     return ConfigError(_problem(first), file=file, field=field, expected=_expected(first))
+
+
+def _table(kind: type[BaseModel], location: list[str]) -> type[BaseModel]:
+    """The kind of the table at a location inside another."""
+    for part in location:
+        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
+        inner = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+        kind = next((each for each in inner if issubclass(each, BaseModel)), kind)
+    return kind
 
 
 def unknown_key(key: str, kind: type[BaseModel], field: str, file: str | None) -> ConfigError:
     """The complaint about a key that a table does not have."""
     keys = set(kind.model_fields) - (NOT_IN_TABLES if issubclass(kind, Descriptor) and file else set())
     expected = "one of " + ", ".join(sorted(keys))
-    return ConfigError(
-        f"unknown key `{key}`", file=file, field=field, expected=expected, suggestion=nearest(key, keys)
-    )
+    return ConfigError(f"unknown key `{key}`", file=file, field=field, expected=expected, suggestion=nearest(key, keys))
 
 
 def _problem(error: ErrorDetails) -> str:
@@ -264,5 +273,6 @@ def _problem(error: ErrorDetails) -> str:
 
 def _expected(error: ErrorDetails) -> str:
     if known := _EXPECTED.get(error["type"]):
-        return known.format(**{key: f"{value:g}" for key, value in error.get("ctx", {}).items() if key != "error"})
+        bounds: dict[str, object] = error.get("ctx", {})
+        return known.format(**{key: f"{bound:g}" for key, bound in bounds.items() if isinstance(bound, (int, float))})
     return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

@@ -93,7 +93,7 @@ def load_pool(name: str = "local", folders: Sequence[str | Path] = (), *, plugin
 def load_folder(folder: str | Path) -> Pool:
     """A folder of descriptors as a pool of its own, subfolders included; raises `ConfigError`."""
     root = _folder(folder)
-    found = _Found(source=shown(root))
+    found = _Found(source=str(folder))
     for file in sorted(root.rglob("*.toml")):
         found.read(file)
     return Pool(found.members, goals=found.goals, name=root.name, source=found.source)
@@ -109,14 +109,14 @@ def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True) -> l
 def descriptor_schema() -> dict[str, JsonValue]:
     """JSON Schema of a descriptor file."""
     schema = PoolFile.model_json_schema()
-    for field, kind in (("models", Model), ("agents", Agent)):
+    for tables, kind in (("models", Model), ("agents", Agent)):
         table = kind.model_json_schema()
         for hidden in NOT_IN_TABLES:
             table["properties"].pop(hidden, None)
         table["required"] = [key for key in table.get("required", []) if key != "name"]
         schema.setdefault("$defs", {}).update(table.pop("$defs", {}))
         schema["$defs"][kind.__name__] = table
-        schema["properties"][field]["additionalProperties"] = {"$ref": f"#/$defs/{kind.__name__}"}
+        schema["properties"][tables]["additionalProperties"] = {"$ref": f"#/$defs/{kind.__name__}"}
     return cast("dict[str, JsonValue]", schema)
 
 
@@ -175,7 +175,7 @@ def _offered(point: EntryPoint) -> _Found:
     elif isinstance(offered, Pool):
         found.members += [*offered.models.values(), *offered.agents.values()]
         found.goals = offered.goals
-    elif isinstance(offered, Iterable) and not callable(offered):
+    elif isinstance(offered, (list, tuple)):
         found.members += [_member(member, source) for member in cast("Iterable[object]", offered)]
     else:
         found.members.append(_member(offered, source))

@@ -74,8 +74,7 @@ class Pool:
                 f"there is no model `{agent.model}`",
                 file=agent.source,
                 field=f"agents.{agent.name}.model",
-                expected="one of "
-                + (", ".join(sorted(self.models)) or "the [models] of a models.toml, which is empty"),
+                expected="one of " + ", ".join(sorted(self.models)) if self.models else "a [models] table that has it",
                 suggestion=nearest(agent.model, self.models),
             )
 

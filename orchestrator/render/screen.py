@@ -29,10 +29,9 @@ THEME = Theme(
 )
 
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-
 PIPE_WIDTH = 140
 """Columns of output that goes to a pipe or file."""
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
 class Screen:

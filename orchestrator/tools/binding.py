@@ -73,13 +73,15 @@ def _found(agent: Agent) -> tuple[Callable[..., object], Callable[..., object] |
         module = import_module(BUILT_IN[name])
         return module.answer, module.claim
     if ":" not in name:
-        raise _missing(agent, f"there is no tool `{name}`", suggestion=nearest(name, BUILT_IN))
+        expected = f"one of {', '.join(sorted(BUILT_IN))}, `package.module:function` or `file.py:function`"
+        raise _missing(agent, f"there is no tool `{name}`", expected, nearest(name, BUILT_IN))
     where, _, attribute = name.rpartition(":")
     module = _module_of_file(agent, where) if where.endswith(".py") else _module(agent, where)
     function: object = getattr(module, attribute, None)
     if not callable(function):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise _missing(agent, f"`{where}` has no function `{attribute}`", suggestion=nearest(attribute, names))
+        expected = "the name of a function in it"
+        raise _missing(agent, f"`{where}` has no function `{attribute}`", expected, nearest(attribute, names))
     described: object = getattr(function, "__agent__", None)
     return function, described.claim if isinstance(described, Agent) else None
 
@@ -88,7 +90,8 @@ def _module(agent: Agent, name: str) -> ModuleType:
     try:
         return import_module(name)
     except BROKEN as error:
-        raise _missing(agent, f"the module `{name}` cannot be imported: {error}") from error
+        expected = "`package.module:function` of an installed package, or `file.py:function`"
+        raise _missing(agent, f"the module `{name}` cannot be imported: {error}", expected) from error
 
 
 def _module_of_file(agent: Agent, name: str) -> ModuleType:
@@ -96,22 +99,18 @@ def _module_of_file(agent: Agent, name: str) -> ModuleType:
     path = (folder / name).resolve()
     spec = util.spec_from_file_location(f"_thinkroute_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise _missing(agent, f"there is no file `{folder / name}`")
+        raise _missing(agent, f"there is no file `{folder / name}`", "a path from the folder of the descriptor")
     module = util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
     try:
         spec.loader.exec_module(module)
     except BROKEN as error:
-        raise _missing(agent, f"`{folder / name}` cannot be loaded: {type(error).__name__}: {error}") from error
+        problem = f"`{folder / name}` cannot be loaded: {type(error).__name__}: {error}"
+        raise _missing(agent, problem, "Python that can be imported") from error
     return module
 
 
-def _missing(agent: Agent, problem: str, *, suggestion: str | None = None) -> ConfigError:
-    built_in = ", ".join(sorted(BUILT_IN))
+def _missing(agent: Agent, problem: str, expected: str, suggestion: str | None = None) -> ConfigError:
     return ConfigError(
-        problem,
-        file=agent.source,
-        field=f"agents.{agent.name}.tool",
-        expected=f"one of {built_in}, `package.module:function` or `file.py:function`",
-        suggestion=suggestion,
+        problem, file=agent.source, field=f"agents.{agent.name}.tool", expected=expected, suggestion=suggestion
     )
