@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
 from orchestrator.errors import ConfigError
 from orchestrator.merge import MergeRule, merge_named
@@ -77,7 +78,7 @@ def _value(merged: Analysis, replies: list[Reply]) -> JsonValue:
     """The artifact behind the answer where it is not text."""
     for reply in replies:
         if not isinstance(reply.value, str) and reply.text == merged.answer:
-            return cast("JsonValue", plain(reply.value))
+            return cast("JsonValue", to_jsonable_python(plain(reply.value)))
     return None
 
 

@@ -67,7 +67,7 @@ class Facilities:
                 f"there is no door to the provider `{model.provider}`",
                 file=model.source,
                 field=f"models.{model.name}",
-                expected=f"one of {known}" if known else "`providers` that hold one",
+                expected=f"one of {known}" if known else "an entry for it in `providers`",
             )
         return self.providers[model.provider]
 

@@ -125,7 +125,7 @@ def _inside(each: object) -> list[object]:
     if isinstance(each, FunctionType):
         return [*(each.__closure__ or ()), *(each.__defaults__ or ())]
     names = {slot for kind in type(each).__mro__ for slot in _slots(kind)}
-    found = [getattr(each, name, None) for name in names]
+    found: list[object] = [getattr(each, name, None) for name in names]
     return [*found, *vars(each).values()] if hasattr(each, "__dict__") else found
 
 

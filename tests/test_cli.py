@@ -124,7 +124,8 @@ def recorded(tmp_path: Path) -> Path:
         record("mute", "test", big=right._replace(response=None), small=wrong._replace(response=None)),
     ]
     path = tmp_path / "recorded.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    lines = [json.dumps(row).replace(" 0.01,", " 0.010,") for row in rows]
+    path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
@@ -159,15 +160,12 @@ def test_a_run_as_json_has_the_public_fields_and_nothing_else_on_stdout(cli: Cli
     assert done.returncode == 0, done.stderr
     assert {name: type(value) for name, value in made.items() if not isinstance(value, FIELDS.get(name, ()))} == {}
     assert list(made) == list(FIELDS)
-    assert (made["answer"], made["status"], made["method"], made["support"]) == (
-        "397.8",
-        "answered",
-        "first",
-        ["algebra"],
-    )
+    assert (made["answer"], made["status"], made["goal"]) == ("397.8", "answered", "answer")
+    assert (made["method"], made["support"], made["reasons"]) == ("first", ["algebra"], [])
     assert (made["cost_usd"], made["cost_exact"], made["control_calls"], made["merge_calls"]) == (0, True, 0, 0)
     assert (made["turns"], made["expert_calls"], made["reroutes"]) == (1, 1, 0)
-    assert made["usage"] == {"input_tokens": 0, "output_tokens": 0}
+    assert made["usage"].keys() >= {"input_tokens", "output_tokens"}
+    assert set(made["usage"].values()) == {0}
     assert "algebra" in done.stderr  # what is told meanwhile goes there
     assert trace_of(made)[-1]["type"] == "run_ended"
 
@@ -214,8 +212,6 @@ def test_all_experts_failed_is_an_escalation_without_an_answer(cli: Cli) -> None
         (["--fail", "algebra=boom"], ["'boom' is no failure", "timeout, refusal, malformed"]),
         (["--fail", "[/x]"], ["no expert `[/x]`"]),
         (["--budget", "much"], ["'much' is no amount of dollars"]),
-        (["--budget", "-1"], ["'-1' is no amount that can be spent"]),
-        (["--analyses", "0"], ["--analyses"]),
         (["--merge", "votes"], ["'votes' is not one of", "vote"]),
         (["--case", "a"], ["--case goes with --recorded"]),
         (["--trace", "a.jsonl", "--no-trace"], ["exclude each other"]),
@@ -224,7 +220,7 @@ def test_all_experts_failed_is_an_escalation_without_an_answer(cli: Cli) -> None
         (["--pool", "lokal"], ["no pool `lokal`", "did you mean `local`"]),
         (["--docs", "nowhere"], ["nowhere", "does not exist"]),
     ],
-    ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
+    ids=lambda value: value[-1],
 )
 def test_a_wrong_option_is_a_usage_error_with_the_nearest_name(cli: Cli, options: list[str], said: list[str]) -> None:
     done = cli("run", QUESTION, *options, env={"COLUMNS": "400"})
@@ -294,7 +290,7 @@ def test_experts_of_ones_own_come_from_a_folder_and_say_things_literally(cli: Cl
     made = document(cli("run", "write", "--goal", "letter", "--json", env={"ORCHESTRATOR_AGENTS": str(own)}))
     assert (made["answer"], made["goal"], made["turns"]) == (f"Dear Sir, {10**30}", "letter", 2)
     shown = json.loads(cli("trace", "show", "last", "--json").stdout)
-    assert [event["value"] for event in shown["events"] if event["type"] == "replied"][0] == 10**30
+    assert next(event["value"] for event in shown["events"] if event["type"] == "replied") == 10**30
 
 
 def test_limits_end_a_run_with_exit_4(cli: Cli, own: Path, recorded: Path) -> None:
@@ -314,7 +310,7 @@ def test_recorded_outcomes_answer_at_their_price_and_keep_their_scores(cli: Cli,
     made = document(done := cli("run", "--recorded", str(recorded), "--case", "q1", "--json"))
     assert (made["answer"], made["support"], made["cost_usd"]) == ("B", ["big"], 0.01)
     assert '"cost_usd": 0.010,' in done.stdout  # with the digits of the record
-    assert made["usage"] == {"input_tokens": 20, "output_tokens": 1}
+    assert (made["usage"]["input_tokens"], made["usage"]["output_tokens"]) == (20, 1)
     assert "score" not in Path(made["trace"]).read_text(encoding="utf-8")
     by_text = cli("run", "Which letter is asked for in q1?", "--recorded", str(recorded), "-q", "--fail", "big:1")
     assert by_text.stdout == "A\n"
@@ -372,8 +368,8 @@ def test_a_trace_is_written_where_told_and_never_over_another(cli: Cli, tmp_path
     there = tmp_path / "there.jsonl"
     there.write_text("mine\n", encoding="utf-8")
     done = cli("run", QUESTION, "--trace", str(there))
-    assert (done.returncode, there.read_text(encoding="utf-8")) == (1, "mine\n")
-    assert done.stderr == f"error: the trace cannot be written: File exists: {there}; --no-trace runs without one\n"
+    assert (done.returncode, there.read_text(encoding="utf-8")) == (2, "mine\n")
+    assert done.stderr.startswith(f"error: {there}: `trace`: cannot be written: File exists")
     made = document(cli("run", QUESTION, "--trace", "new.jsonl", "--json"))
     assert made["trace"] == "new.jsonl"
     assert cli("trace", "verify", "new.jsonl", "--head", made["head"]).returncode == 0
@@ -383,8 +379,19 @@ def test_a_home_that_cannot_be_written_is_said(cli: Cli, tmp_path: Path) -> None
     blocked = tmp_path / "file"
     blocked.write_text("", encoding="utf-8")
     done = cli("run", QUESTION, env={"ORCHESTRATOR_HOME": str(blocked / "home")})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be written: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_fills_up_is_said(child_env: dict[str, str], tmp_path: Path) -> None:
+    env = {name: value for name, value in child_env.items() if not name.startswith("COVERAGE")}
+    command = f"ulimit -f 2; exec {COMMAND} run '{QUESTION}' --quiet"  # two blocks of 512 or 1,024 bytes
+    done = subprocess.run(
+        ["sh", "-c", command], env=env, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: the trace cannot be written: Not a directory: ")
+    assert done.stderr == "error: the trace cannot be written: File too large; --no-trace runs without one\n"
 
 
 def test_a_question_that_is_no_utf8_is_asked_all_the_same(child_env: dict[str, str], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from pydantic import JsonValue
 
-from orchestrator import ConfigError, Model, Orchestrator, Pool, load_folder, load_pool
+from orchestrator import ConfigError, Model, Orchestrator, load_folder, load_pool
 from orchestrator.pool import descriptor_schema, parse_model_name
 from orchestrator.pool.descriptors import KNOWN_PROVIDERS
 from orchestrator.pool.files import pool_names
@@ -38,6 +38,9 @@ class Broken:
 GPT = '[models."openai:gpt-4o"]\n'
 TOOL = '[agents.sums]\ntool = "arithmetic"\n'
 PRICE = 'price = { input = 2.5, output = 10, as_of = 2026-11-21, source = "list" }\n'
+
+OURS = ("pydantic", "Decimal(", "validation", "Input should", "function-", "Traceback")
+"""Words of our insides, which mean nothing to a person with a descriptor to mend."""
 
 BROKEN = [
     Broken(
@@ -407,7 +410,9 @@ def complaint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.id)
 def test_a_broken_descriptor_says_what_to_mend(case: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_of(case.files, tmp_path / "pool")
-    assert complaint(folder, monkeypatch) == case.told
+    told = complaint(folder, monkeypatch)
+    assert told == case.told
+    assert [word for word in OURS if word in " ".join(told)] == []
 
 
 def test_a_file_in_another_encoding_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,11 +443,12 @@ def test_what_is_no_folder_of_descriptors_says_so(tmp_path: Path, monkeypatch: p
     told: dict[str, str] = {}
     monkeypatch.chdir(tmp_path)
     for name in ("empty", "file.toml", "nowhere"):
-        for load in (load_folder, lambda folder: load_pool(folders=[folder], plugins=False)):
-            with pytest.raises(ConfigError) as caught:
-                load(name)
-            told[name] = str(caught.value)
-            assert told.setdefault(name, str(caught.value)) == str(caught.value)
+        with pytest.raises(ConfigError) as caught:
+            load_folder(name)
+        told[name] = str(caught.value)
+        with pytest.raises(ConfigError) as caught:
+            load_pool(folders=[name], plugins=False)
+        assert str(caught.value) == told[name]
     assert told == snapshot(
         {
             "empty": "empty: holds no descriptors; expected files that end in .toml",
@@ -466,15 +472,10 @@ def test_a_model_of_a_vendor_without_a_door_is_told_at_once(tmp_path: Path, monk
     folder = folder_of({"a.toml": GPT + '[agents.a]\nmodel = "openai:gpt-4o"\n'}, tmp_path / "pool")
     assert complaint(folder, monkeypatch) == snapshot(
         [
-            "pool/a.toml: `models.openai:gpt-4o`: there is no door to the provider `openai`; expected",
-            "`providers` that hold one",
+            "pool/a.toml: `models.openai:gpt-4o`: there is no door to the provider `openai`; expected an",
+            "entry for it in `providers`",
         ]
     )
-
-
-def test_no_text_holds_a_trace_of_our_insides() -> None:
-    told = " ".join(line for case in BROKEN for line in case.told)
-    assert not [word for word in ("pydantic", "Decimal(", "validation", "Input should", "function-") if word in told]
 
 
 @given(st.sampled_from(KNOWN_PROVIDERS), st.sampled_from(":/"), st.text(min_size=1))
@@ -492,11 +493,10 @@ def test_nothing_is_stripped_when_a_base_url_is_set(name: str, provider: str) ->
 def test_a_model_name_gives_a_known_provider_or_a_complaint(name: str) -> None:
     try:
         model = Model(name=name)
-    except ConfigError as error:
-        assert error.expected
+    except ConfigError:
+        assert not name.startswith(tuple(f"{known}:x" for known in KNOWN_PROVIDERS))
     else:
         assert model.provider in KNOWN_PROVIDERS
-        assert model.id
         assert name in {f"{model.provider}:{model.id}", f"{model.provider}/{model.id}"}
 
 
@@ -682,94 +682,88 @@ nowhere = str(folder) + "-not-there"
 """
 
 
-def plugged(tmp_path: Path, entry: str, script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """A script run where a package is installed that offers `entry` to us."""
-    site = tmp_path / "site"
+ENTRIES = {
+    "letters:shout": "letters",
+    "letters:agent": "letters",
+    "letters:several": "local",
+    "letters:folder": "letters",
+    "letters:pool": "letters",
+    "letters:junk": "local",
+    "letters:junk_inside": "local",
+    "letters:nowhere": "local",
+    "letters:missing": "local",
+    "not_installed:agent": "local",
+}
+"""What an installed package offers, and the pool that is asked for."""
+
+ASK = """
+import sys
+from orchestrator import ConfigError, Orchestrator, load_pool
+
+local = set(load_pool("local", plugins=False).agents)
+for site, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    sys.path.append(site)
+    try:
+        pool = load_pool(name)
+        answer = Orchestrator(pool, trace=False).run_sync("Hello").answer
+        print(f"{sorted(set(pool.agents) - local)} for {pool.goals}: {answer}")
+    except ConfigError as error:
+        print(error)
+    sys.path.remove(site)
+"""
+
+
+def installed(entry: str, site: Path) -> str:
+    """A folder in which a package is installed that offers `entry` to us."""
     info = site / "letters-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / "letters.py").write_text(PLUGIN)
-    folder_of({"a.toml": '[agents.described]\ntool = "letters:first"\nskill = 0.3\n'}, site / "descriptors")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: letters\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[orchestrator.agents]\nletters = {entry}\n")
-    paths = os.pathsep.join([str(site), env.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-c", dedent(script)],
-        env={**env, "PYTHONPATH": paths},
+    return str(site)
+
+
+def test_an_installed_package_plugs_in(tmp_path: Path, child_env: dict[str, str]) -> None:
+    files = {"letters.py": PLUGIN, "descriptors/a.toml": '[agents.described]\ntool = "letters:first"\nskill = 0.3\n'}
+    folder_of(files, tmp_path / "code")
+    sites = [(installed(entry, tmp_path / str(at)), name) for at, (entry, name) in enumerate(ENTRIES.items())]
+    paths = os.pathsep.join([str(tmp_path / "code"), child_env["PYTHONPATH"]])
+    ended = subprocess.run(
+        [sys.executable, "-c", ASK, *(word for site in sites for word in site)],
+        env={**child_env, "PYTHONPATH": paths},
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
         timeout=60,
         check=False,
     )
-
-
-ASK = """
-    from orchestrator import ConfigError, Orchestrator, load_pool
-    try:
-        pool = load_pool({name!r})
-        print(sorted(set(pool.agents) - set(load_pool("local", plugins=False).agents)), pool.goals)
-        print(Orchestrator(pool, trace=False).run_sync("Hello").answer)
-    except ConfigError as error:
-        print(error)
-"""
-
-
-@pytest.mark.parametrize(
-    ("entry", "name", "told"),
-    [
-        ("letters:shout", "letters", snapshot(["['shout'] ('answer',)", "HELLO"])),
-        ("letters:agent", "letters", snapshot(["['plugged'] ('answer',)", "hello"])),
-        ("letters:several", "local", snapshot(["['quiet', 'shout'] ('answer',)", "HELLO"])),
-        ("letters:folder", "letters", snapshot(["['described'] ('answer',)", "H"])),
-        ("letters:pool", "letters", snapshot(["['initial'] ('letter',)", "H"])),
-        (
-            "letters:junk",
-            "local",
-            snapshot(
-                [
-                    "entry point `letters` (letters:junk): offers 42; expected an `Agent`, a `Model`, a typed function, a `Pool` or a folder"
-                ]
-            ),
-        ),
-        (
-            "letters:junk_inside",
-            "local",
-            snapshot(
-                [
-                    "entry point `letters` (letters:junk_inside): offers 'shout'; expected an `Agent`, a `Model`, a typed function, a `Pool` or a folder"
-                ]
-            ),
-        ),
-        (
-            "letters:nowhere",
-            "local",
-            snapshot(
-                ["SOMEWHERE/site/descriptors-not-there: does not exist; expected a folder of descriptors (*.toml)"]
-            ),
-        ),
-        (
-            "letters:missing",
-            "local",
-            snapshot(
-                [
-                    "entry point `letters` (letters:missing): cannot be loaded: AttributeError: module 'letters' has no attribute 'missing'"
-                ]
-            ),
-        ),
-        (
-            "not_installed:agent",
-            "local",
-            snapshot(
-                [
-                    "entry point `letters` (not_installed:agent): cannot be loaded: ModuleNotFoundError: No module named 'not_installed'"
-                ]
-            ),
-        ),
-    ],
-)
-def test_an_installed_package_plugs_in(
-    entry: str, name: str, told: list[str], tmp_path: Path, child_env: dict[str, str]
-) -> None:
-    ended = plugged(tmp_path, entry, ASK.format(name=name), child_env)
     assert ended.stderr == ""
-    assert ended.stdout.replace(str(tmp_path), "SOMEWHERE").splitlines() == told
+    told = ended.stdout.replace(str(tmp_path), "HERE").splitlines()
+    assert {entry: wrap(line, width=96) for entry, line in zip(ENTRIES, told, strict=True)} == snapshot(
+        {
+            "letters:shout": ["['shout'] for ('answer',): HELLO"],
+            "letters:agent": ["['plugged'] for ('answer',): hello"],
+            "letters:several": ["['quiet', 'shout'] for ('answer',): HELLO"],
+            "letters:folder": ["['described'] for ('answer',): H"],
+            "letters:pool": ["['initial'] for ('letter',): H"],
+            "letters:junk": [
+                "entry point `letters` (letters:junk): offers 42; expected an `Agent`, a `Model`, a typed",
+                "function, a `Pool` or a folder",
+            ],
+            "letters:junk_inside": [
+                "entry point `letters` (letters:junk_inside): offers 'shout'; expected an `Agent`, a `Model`, a",
+                "typed function, a `Pool` or a folder",
+            ],
+            "letters:nowhere": [
+                "entry point `letters` (letters:nowhere): offers 'HERE/code/descriptors-not-there'; expected an",
+                "`Agent`, a `Model`, a typed function, a `Pool` or a folder",
+            ],
+            "letters:missing": [
+                "entry point `letters` (letters:missing): cannot be loaded: AttributeError: module 'letters' has",
+                "no attribute 'missing'",
+            ],
+            "not_installed:agent": [
+                "entry point `letters` (not_installed:agent): cannot be loaded: ModuleNotFoundError: No module",
+                "named 'not_installed'",
+            ],
+        }
+    )

@@ -104,6 +104,8 @@ def _annotated(function: ToolFunction) -> Callable[..., object]:
 
 def _describe(function: ToolFunction, fields: dict[str, object]) -> Agent:
     name = str(fields.pop("name", None) or getattr(function, "__name__", ""))
+    if name in {"", "<lambda>"}:
+        raise ConfigError(f"{function!r} has no name", field="pool", expected="`Agent(name=…, tool=…)`, or a function")
     optional = optional_parameters(function)
     consumes = tuple(artifact for artifact in artifact_parameters(function) if artifact not in optional)
     if not consumes:

@@ -169,7 +169,7 @@ def _offered(point: EntryPoint) -> _Found:
     except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError) as error:
         raise ConfigError(f"cannot be loaded: {type(error).__name__}: {error}", file=source) from error
     found = _Found(source=source)
-    if isinstance(offered, (str, Path)):
+    if isinstance(offered, (str, Path)) and Path(offered).is_dir():
         for file in sorted(_folder(offered).rglob("*.toml")):
             found.read(file)
     elif isinstance(offered, Pool):

@@ -76,11 +76,15 @@ def _console(stream: TextIO) -> Console:
 
 
 def money(usd: Decimal | None) -> str:
-    """Dollars for people; unknown is not zero."""
+    """Dollars for people; unknown is not zero, and neither is what is too little to show."""
     if usd is None:
         return "$?"
-    rounded = usd.quantize(Decimal("0.000001")) if usd else Decimal(0)
-    return f"${rounded.normalize():f}"
+    if not usd:
+        return "$0"
+    whole, _, rest = f"{usd:,.6f}".partition(".")
+    if whole == "0" and not rest.strip("0"):
+        return "<$0.000001"
+    return f"${whole}.{rest.rstrip('0'):0<2}"
 
 
 def seconds(value: float | None) -> str:

@@ -44,24 +44,24 @@ def _tool(agent: Agent) -> Tool:
     function, claim = _found(agent)
     taken, parameters = artifact_parameters(function), inspect.signature(function).parameters
     spare = tuple(name for name in optional_parameters(function) if name not in agent.consumes)
-    if unknown := [name for name in taken if name not in agent.consumes and name not in spare]:
-        raise ConfigError(
-            f"the tool's parameter `{unknown[0]}` is no artifact that the agent consumes",
-            file=agent.source,
-            field=f"agents.{agent.name}.consumes",
-            expected="parameters among " + ", ".join(agent.consumes),
-            suggestion=nearest(unknown[0], agent.consumes),
-        )
+    for name in taken:
+        if parameters[name].kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise _unfit(agent, f"the tool's parameter `{name}` cannot be given by name", "no `/` after it")
+        if name not in agent.consumes and name not in spare:
+            problem = f"the tool's parameter `{name}` is no artifact that the agent consumes"
+            expected = "parameters among " + ", ".join(agent.consumes)
+            raise _unfit(agent, problem, expected, nearest(name, agent.consumes))
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-    if not open_ended and (unasked := [name for name in agent.consumes if name not in taken]):
-        raise ConfigError(
-            f"the tool takes no `{unasked[0]}`",
-            file=agent.source,
-            field=f"agents.{agent.name}.consumes",
-            expected="artifacts among its parameters: " + ", ".join(taken),
-            suggestion=nearest(unasked[0], taken),
-        )
+    for name in agent.consumes:
+        if name not in taken and not open_ended:
+            expected = "artifacts among its parameters: " + ", ".join(taken)
+            raise _unfit(agent, f"the tool takes no `{name}`", expected, nearest(name, taken))
     return Tool(function, claim, MappingProxyType(dict.fromkeys(injected_parameters(function), Resources)), spare)
+
+
+def _unfit(agent: Agent, problem: str, expected: str, suggestion: str | None = None) -> ConfigError:
+    field = f"agents.{agent.name}.consumes"
+    return ConfigError(problem, file=agent.source, field=field, expected=expected, suggestion=suggestion)
 
 
 def _found(agent: Agent) -> tuple[Callable[..., object], Callable[..., object] | None]:

@@ -41,7 +41,7 @@ def plain(value: object, above: tuple[int, ...] = ()) -> object:
             table = cast("Mapping[object, object]", value)
             return {_key(key): plain(inner, inside) for key, inner in table.items()}
         case set() | frozenset():
-            return [plain(inner, inside) for inner in sorted(cast("set[object]", value), key=repr)]
+            return sorted((plain(inner, inside) for inner in cast("set[object]", value)), key=str)
         case list() | tuple():
             return [plain(inner, inside) for inner in cast("list[object]", value)]
         case _:
@@ -49,7 +49,7 @@ def plain(value: object, above: tuple[int, ...] = ()) -> object:
 
 
 def _key(key: object) -> str:
-    return str(plain(key if isinstance(key, (str, bytes)) else str(key)))
+    return str(plain(key if isinstance(key, (str, bytes, int)) else str(key)))
 
 
 def _opened(value: object, inside: tuple[int, ...]) -> object:
