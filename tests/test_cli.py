@@ -190,11 +190,12 @@ def test_the_first_choice_failed_gives_the_same_answer_by_another_way(cli: Cli) 
     assert "failed in this run" in told
 
 
-@pytest.mark.parametrize("kind", ["timeout", "refusal", "malformed"])
-def test_a_failure_has_the_kind_that_was_asked_for(cli: Cli, kind: str) -> None:
-    made = document(cli("run", QUESTION, "--fail", f"algebra={kind}:1", "--json"))
-    assert [(failed["agent"], failed["kind"]) for failed in made["failed"]] == [("algebra", kind)]
+def test_a_failure_has_the_kind_that_was_asked_for(cli: Cli) -> None:
+    made = document(cli("run", QUESTION, "--fail", "algebra=timeout:1", "--json"))
+    assert [(failed["agent"], failed["kind"]) for failed in made["failed"]] == [("algebra", "timeout")]
     assert (made["answer"], made["reroutes"]) == ("397.8", 1)
+    made = document(cli("run", QUESTION, "--fail", "algebra=refusal", "--fail", "arithmetic=malformed:9", "--json"))
+    assert [failed["kind"] for failed in made["failed"]] == ["refusal", "malformed"]
 
 
 def test_all_experts_failed_is_an_escalation_without_an_answer(cli: Cli) -> None:
@@ -212,13 +213,12 @@ def test_all_experts_failed_is_an_escalation_without_an_answer(cli: Cli) -> None
         (["--fail", "algebra=boom"], ["'boom' is no failure", "timeout, refusal, malformed"]),
         (["--fail", "[/x]"], ["no expert `[/x]`"]),
         (["--budget", "much"], ["'much' is no amount of dollars"]),
-        (["--merge", "votes"], ["'votes' is not one of", "vote"]),
+        (["--budget", "-1"], ["'-1' is no amount that can be spent"]),
         (["--case", "a"], ["--case goes with --recorded"]),
         (["--trace", "a.jsonl", "--no-trace"], ["exclude each other"]),
         (["--trace", "folder"], ["ends in .jsonl"]),
         (["--goal", "anwser"], ["nothing produces the goal `anwser`", "did you mean `answer`"]),
         (["--pool", "lokal"], ["no pool `lokal`", "did you mean `local`"]),
-        (["--docs", "nowhere"], ["nowhere", "does not exist"]),
     ],
     ids=lambda value: value[-1],
 )
@@ -229,9 +229,8 @@ def test_a_wrong_option_is_a_usage_error_with_the_nearest_name(cli: Cli, options
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("question", ["", " \n"])
-def test_an_empty_question_is_a_usage_error(cli: Cli, question: str) -> None:
-    done = cli("run", stdin=question)
+def test_an_empty_question_is_a_usage_error(cli: Cli) -> None:
+    done = cli("run", stdin=" \n")
     assert done.returncode == 2
     assert "the question is empty" in done.stderr
 
@@ -249,12 +248,11 @@ def test_fewer_analyses_than_asked_is_degraded_and_strict_says_so(cli: Cli) -> N
 
 
 def test_what_nobody_can_take_is_escalated_with_what_would_help(cli: Cli) -> None:
-    done = cli("run", "sum of amount in sales.csv where region = north and tell me why", "--quiet")
+    done = cli("run", "Who wrote Hamlet?", "--quiet")
     assert (done.returncode, done.stdout) == (5, "")
-    told = cli("run", "Who wrote Hamlet?").stdout
-    assert "no folder of documents: --docs DIR" in told
-    assert "OPENAI_API_KEY" in told
-    assert "Ollama" in told
+    assert done.stderr.startswith("error: nobody is left who can give `answer`; ")
+    helps = ("no folder of documents: --docs DIR", "OPENAI_API_KEY", "Ollama")
+    assert [text for text in helps if text not in done.stderr] == []
 
 
 @pytest.mark.parametrize(
@@ -322,9 +320,12 @@ def test_recorded_outcomes_answer_at_their_price_and_keep_their_scores(cli: Cli,
         (["--case", "q2"], "no case `q2`"),
         (["Which is not there?"], "none of its cases asks this"),
         (["--case", "mute"], "records no responses"),
+        (["--case", "q1", "--budget", "1"], "records no costs"),
     ],
 )
 def test_what_is_not_recorded_is_a_configuration_error(cli: Cli, recorded: Path, options: list[str], said: str) -> None:
+    if "--budget" in options:
+        recorded.write_text(recorded.read_text(encoding="utf-8").replace("0.010", "null"), encoding="utf-8")
     done = cli("run", "--recorded", str(recorded), *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -403,7 +404,7 @@ def test_a_question_that_is_no_utf8_is_asked_all_the_same(child_env: dict[str, s
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["run", QUESTION], ["run", QUESTION, "--json"], ["agents", "schema"]])
+@pytest.mark.parametrize("arguments", [["run", QUESTION], ["agents", "schema"]])
 def test_a_reader_that_goes_away_is_no_traceback(
     child_env: dict[str, str], tmp_path: Path, arguments: list[str]
 ) -> None:

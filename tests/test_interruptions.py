@@ -203,6 +203,12 @@ def test_a_terminal_shows_spinner_and_stops_at_ctrl_c(terminal_env: dict[str, st
     assert_cancelled(read_trace(folder / "run.jsonl"))
 
 
+def test_a_terminal_is_not_waited_at_for_a_question(terminal_env: dict[str, str], folder: Path) -> None:
+    terminal = Terminal([str(COMMAND), "run"], terminal_env, folder)
+    assert terminal.close() == 2
+    assert "no question: give it as an argument" in terminal.shown
+
+
 def test_a_terminal_shows_the_decision_in_a_panel(terminal_env: dict[str, str], folder: Path) -> None:
     command = [str(COMMAND), "run", QUESTION, "--fail", "algebra"]
     terminal = Terminal(command, {**terminal_env, "NO_COLOR": "1"}, folder)

@@ -311,6 +311,15 @@ def test_a_function_is_a_merge(function: MergeFunction, expected: Analysis) -> N
     assert merge(rule, OPEN, *panel) == expected
 
 
+def test_a_function_that_gives_no_text_is_a_config_error() -> None:
+    def count(_: Question, replies: Sequence[Reply]) -> int:
+        return len(replies)
+
+    rule = as_merge(count)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="gave 1"):
+        merge(rule, OPEN, reply("ada", "4"))
+
+
 def test_an_object_with_a_merge_is_taken_as_it_is() -> None:
     rule = Vote()
     assert as_merge(rule) is rule

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -216,12 +217,9 @@ def test_a_question_nobody_takes_says_what_would_help(tmp_path: Path) -> None:
 
     ran = ask(Orchestrator([sums], trace=tmp_path), tmp_path)
     assert (ran.decision.status, ran.called()) == ("escalated", [])
-    assert ran.decision.reasons == snapshot(
-        (
-            "nobody is left who can give `answer`",
-            "no language model is in this pool: an agent over a vendor's model (OPENAI_API_KEY, ANTHROPIC_API_KEY) or over a local server (Ollama, vLLM, llama.cpp, LM Studio) would take questions in free language",
-        )
-    )
+    nobody, no_model = ran.decision.reasons
+    assert nobody == "nobody is left who can give `answer`"
+    assert no_model.startswith("no language model is in this pool: ")
 
 
 def test_three_analyses_by_distinct_experts_vote(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import ConfigError
-from orchestrator.messages import Dissent
+from orchestrator.messages import Dissent, Goal, Usage
 from orchestrator.trace import (
     Journal,
     find_trace,
@@ -25,10 +25,17 @@ from orchestrator.trace import (
     verify,
 )
 from orchestrator.trace.events import (
+    AttemptFailed,
+    AttemptStarted,
+    Candidate,
+    Escalated,
     Event,
     Merged,
+    Planned,
     Replied,
     RunEnded,
+    TryEnded,
+    TryStarted,
     TurnTaken,
 )
 from orchestrator.trace.journal import GENESIS
@@ -40,6 +47,7 @@ from tests.traces import (
     done,
     head_of,
     lines_of,
+    outcomes,
     reply,
     slow_folder,
     started,
@@ -79,8 +87,8 @@ def test_any_prefix_of_a_trace_loads(folder: Folder) -> None:
     body = [begin(1), *MIDDLE[6:8], *MIDDLE[:1], done()]
     path = folder.write([started(), *body])
     whole, head = path.read_bytes(), head_of(path)
-    for length in range(len(whole) + 1):
-        path.write_bytes(whole[:length])
+    for length in range(len(whole), -1, -1):
+        os.truncate(path, length)
         trace = read_trace(path)
         lines, torn = whole[:length].count(b"\n"), whole[:length].rpartition(b"\n")[2]
         assert (len(trace.events), trace.torn, trace.damage) == (lines, torn, None)
@@ -116,19 +124,51 @@ def test_any_file_at_all_loads(folder: Folder, content: bytes) -> None:
     assert not verify(folder.reread([], content)).passed
 
 
+SECRET: list[Event] = [
+    started(CANARY).model_copy(update={"choices": (CANARY,)}),
+    TurnTaken(turn=1, router="llm", thought=CANARY, answer=CANARY),
+    Planned(
+        goal=Goal("answer", CANARY),
+        steps=(),
+        weight=None,
+        shared_weight=None,
+        candidates=(Candidate(agent="a", artifact="answer", p=0.0, why_not=f"nothing on {CANARY}"),),
+    ),
+    AttemptStarted(attempt=1, agent="a", goal=Goal("answer", CANARY), toward=Goal("answer", CANARY, 2)),
+    TryStarted(attempt=1, number=1, reserved_usd=None),
+    TryEnded(attempt=1, number=1, usd=None, usage=Usage(), seconds=0.1, kind="tool", error=CANARY),
+    AttemptFailed(attempt=1, agent="a", kind="tool", error=CANARY, tries=1),
+    Escalated(attempt=1, reason=f"ValueError: {CANARY}"),
+    begin(2),
+    reply(2, {CANARY: [CANARY]}),
+    Merged(method="first", answer=CANARY, support=("a",), dissent=(Dissent("b", CANARY),), reasons=(CANARY,)),
+    RunEnded(how="decided", decision=decision(CANARY, [CANARY]), error=f"ValueError: {CANARY}"),
+]
+
+
 def test_without_content_no_word_of_it_is_in_the_file(folder: Folder) -> None:
-    body: list[Event] = [
-        started(CANARY),
-        TurnTaken(turn=1, router="llm", thought=CANARY, answer=CANARY),
-        begin(1),
-        reply(1, {CANARY: [CANARY]}),
-        Merged(method="first", answer=CANARY, support=("a",), dissent=(Dissent("b", CANARY),)),
-        RunEnded(how="decided", decision=decision(CANARY, [CANARY])),
-    ]
-    assert CANARY.encode() in folder.write(body).read_bytes()
-    path = folder.write(body, content=False)
-    assert CANARY.encode() not in path.read_bytes()
-    assert verify(read_trace(path), head=head_of(path)).passed
+    shown, hidden = folder.write(SECRET), folder.write(SECRET, content=False)
+    assert all(CANARY.encode() in line for line in lines_of(shown) if b"try_started" not in line and b"x2" not in line)
+    assert CANARY.encode() not in hidden.read_bytes()
+    assert verify(read_trace(hidden), head=head_of(hidden)).passed
+    assert [event.type for event in read_trace(hidden).events] == [event.type for event in SECRET]
+
+
+@pytest.mark.parametrize("event", [*MIDDLE, *outcomes(1)], ids=lambda event: event.type)
+def test_without_content_what_is_nobodys_words_stays(folder: Folder, event: Event) -> None:
+    shown, hidden = (read_trace(folder.write([event], content=content)).events[0] for content in (True, False))
+    told = {"thought", "answer", "value", "error", "dissent"}
+    assert hidden.model_dump(exclude=told) == shown.model_dump(exclude=told)
+
+
+def test_without_content_a_limit_and_a_reason_of_ours_stay(folder: Folder) -> None:
+    limit = Escalated(attempt=None, reason="limit:usd: a try may cost $1, $0.5 of $0.5 are left")
+    ours = Candidate(agent="a", artifact="answer", p=0.5, why_not="its circuit breaker is open")
+    planned = Planned(goal=Goal("answer"), steps=(), weight=None, shared_weight=None, candidates=(ours,))
+    one, other = read_trace(folder.write([limit, planned], content=False)).events
+    assert isinstance(one, Escalated)
+    assert isinstance(other, Planned)
+    assert (one.reason, other.candidates) == ("limit:usd", (ours,))
 
 
 def test_listeners_hear_content_also_where_none_is_written(tmp_path: Path) -> None:
@@ -180,7 +220,8 @@ sys.stdout.write(" ".join(map(str, errors)))
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are POSIX's")
 def test_a_full_disk_is_an_error_and_leaves_whole_lines_and_one_torn_one(tmp_path: Path) -> None:
     path = tmp_path / "full.jsonl"
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it writes files, too
+    env = {**kept, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path)], env=env, capture_output=True, text=True, check=False, timeout=60
     )

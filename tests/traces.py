@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from orchestrator.messages import Decision, Dissent, Goal, Message, Usage
+from orchestrator.messages import Decision, Dissent, Failed, Goal, Message, Usage
 from orchestrator.trace import (
     Journal,
     Trace,
@@ -81,8 +81,8 @@ def decision(answer: str = "4", value: list[str] | None = None) -> Decision:
         confidence=None,
         support=("a",),
         dissent=(Dissent("b", answer),),
-        failed=(),
-        reasons=(),
+        failed=(Failed("b", "tool", answer, 1),),
+        reasons=(f"tried: b failed: {answer}",),
         cost_usd=Decimal("0.0123"),
         cost_exact=True,
         usage=Usage(1, 2),

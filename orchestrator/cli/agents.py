@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from orchestrator.cli.options import AgentsOption, JsonOption, PoolOption, pool_of
+
+if TYPE_CHECKING:
+    from orchestrator.pool import Agent
 
 __all__ = ["app"]
 
@@ -90,19 +93,15 @@ def schema() -> None:
     Screen(json=True).data(descriptor_schema())
 
 
-def _fields(agent: object) -> dict[str, object]:
-    from orchestrator.pool import Agent
-
-    if not isinstance(agent, Agent):
-        raise TypeError(type(agent).__name__)
+def _fields(agent: Agent) -> dict[str, object]:
     fields = agent.model_dump(exclude={"tool"})
     return {**fields, "tool": _behind(agent) if agent.model is None else None, "source": agent.source}
 
 
-def _behind(agent: object) -> str:
-    model: object = getattr(agent, "model", None)
-    tool: object = getattr(agent, "tool", None)
-    return str(model or (tool if isinstance(tool, str) else getattr(tool, "__name__", tool)))
+def _behind(agent: Agent) -> str:
+    """The model or tool of an agent; a function by its name."""
+    tool: object = agent.tool
+    return agent.model or (tool if isinstance(tool, str) else str(getattr(tool, "__name__", tool)))
 
 
 def _cell(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -56,9 +55,6 @@ def main() -> None:
         app(auto_envvar_prefix="ORCHESTRATOR")
     except ConfigError as error:
         _end(str(error), USAGE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
     except OSError as error:
         _end(os_problem(error), FAILED)
     except OrchestratorError as error:

@@ -223,8 +223,6 @@ def _asked(given: str | None, wanted: _Wanted, screen: Screen) -> Decision:
     except KeyboardInterrupt:
         screen.note("interrupted; the trace up to here is whole")
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        raise
     except OSError as error:
         screen.fail(f"the trace cannot be written: {os_problem(error)}; --no-trace runs without one")
         raise typer.Exit(FAILED) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,7 +166,7 @@ class Orchestrator:
         """`run` for callers without an event loop."""
         return asyncio.run(self.run(asked, goal=goal, listeners=listeners))
 
-    async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncIterator[Event]:
+    async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; leaving the loop cancels the run."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         running = asyncio.create_task(self.run(asked, goal=goal, listeners=(events.put_nowait,)))

@@ -31,6 +31,7 @@ __all__ = [
     "Price",
     "ToolFunction",
     "checked",
+    "config_error",
     "parse_model_name",
     "unknown_key",
 ]
@@ -267,12 +268,14 @@ def unknown_key(key: str, kind: type[BaseModel], field: str, file: str | None) -
 def _problem(error: ErrorDetails) -> str:
     if problem := error.get("ctx", {}).get("problem"):
         return str(problem)
-    shown = repr(error["input"])
+    shown = f"{error['input']:f}" if isinstance(error["input"], Decimal) else repr(error["input"])
     return f"cannot be {shown if len(shown) <= 60 else shown[:57] + '…'}"
 
 
 def _expected(error: ErrorDetails) -> str:
     if known := _EXPECTED.get(error["type"]):
         bounds: dict[str, object] = error.get("ctx", {})
-        return known.format(**{key: f"{bound:g}" for key, bound in bounds.items() if isinstance(bound, (int, float))})
+        return known.format(
+            **{key: f"{bound:g}" for key, bound in bounds.items() if isinstance(bound, (int, float, Decimal))}
+        )
     return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

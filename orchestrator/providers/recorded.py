@@ -18,6 +18,7 @@ from orchestrator.content import shown
 from orchestrator.errors import ConfigError, ProviderError, nearest
 from orchestrator.messages import Message, Question, Usage
 from orchestrator.pool import Agent, Model, Pool
+from orchestrator.pool.descriptors import config_error
 from orchestrator.providers.base import Completion, Quote
 
 __all__ = ["Case", "RecordedFile", "RecordedProvider", "read_recorded"]
@@ -185,9 +186,7 @@ def _record(line: str, file: str, number: int) -> _Record:
     try:
         return _Record.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join([where, *map(str, first["loc"])])
-        raise ConfigError(first["msg"], file=file, field=field, expected="a record of outcomes") from error
+        raise config_error(error, _Record, where, file) from error
 
 
 def _assemble(file: str, records: list[_Record]) -> RecordedFile:

@@ -54,7 +54,7 @@ class Screen:
 
     def answer(self, text: str) -> None:
         """Print a bare result line to stdout."""
-        self.out.print(Text(text), soft_wrap=True)
+        self.out.print(Text(visible(text) if self.out.is_terminal else text), soft_wrap=True)
 
     def data(self, value: object) -> None:
         """Print the one JSON document of the command."""

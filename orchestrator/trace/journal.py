@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.trace.events import Event, parse_event
 from orchestrator.trace.plain import plain
+from orchestrator.trace.redaction import without_content
 
 __all__ = ["GENESIS", "Journal", "Listener", "Trace", "find_trace", "read_trace", "runs_folder", "trace_files"]
 
@@ -25,13 +26,6 @@ GENESIS = "0" * 64
 
 Listener = Callable[[Event], None]
 """Is told every event when it has been written."""
-
-_CONTENT = {
-    "run_started": {"question": None},
-    "turn": {"thought": None, "answer": None},
-    "replied": {"value": None},
-    "merged": {"answer": None, "dissent": ()},
-}
 
 
 def runs_folder(home: str | Path | None = None) -> Path:
@@ -109,17 +103,6 @@ class Journal:
             return event.model_dump_json().encode()
         except (PydanticSerializationError, UnicodeEncodeError):  # half surrogates, which no UTF-8 can hold
             return type(event).model_validate(plain(event)).model_dump_json().encode()
-
-
-def without_content(event: Event) -> Event:
-    """The event without questions, thoughts, replies and answers."""
-    match event.type:
-        case "run_ended":
-            decision = event.decision
-            hidden = decision and decision.model_copy(update={"answer": None, "dissent": (), "value": None})
-            return event.model_copy(update={"decision": hidden})
-        case _:
-            return event.model_copy(update=_CONTENT.get(event.type, {}))
 
 
 @dataclass(frozen=True, slots=True)

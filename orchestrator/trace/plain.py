@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
+from math import isfinite
 from typing import cast
 
 from pydantic import BaseModel
@@ -22,8 +23,8 @@ LEFT_OUT = "…"
 def plain(value: object, above: tuple[int, ...] = ()) -> object:
     """The value in the types of JSON, always one that can be written and read again.
 
-    Half surrogates, bytes and giant numbers are written out as text, cycles and depths without end are cut off, and
-    what JSON has no word for is shown as Python does; `above` are the ids of what holds the value.
+    Half surrogates, bytes, giant numbers, NaN and infinity are written out as text, cycles and depths without end are
+    cut off, and what JSON has no word for is shown as Python does; `above` are the ids of what holds the value.
     """
     if id(value) in above or len(above) > DEEPEST:
         return LEFT_OUT
@@ -31,8 +32,10 @@ def plain(value: object, above: tuple[int, ...] = ()) -> object:
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
-        case None | bool() | float() | Decimal():
+        case None | bool():
             return value
+        case float():
+            return value if isfinite(value) else str(Decimal(value))
         case int():
             return value if value.bit_length() <= LONGEST_INTEGER else hex(value)
         case bytes() | bytearray():

@@ -1,0 +1,95 @@
+"""What of an event is written where content is left out: who did what, when and at what price, in nobody's words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from orchestrator.messages import Decision, Goal
+from orchestrator.trace.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptStarted,
+    BreakerChanged,
+    Candidate,
+    Demoted,
+    Escalated,
+    Event,
+    Merged,
+    Planned,
+    Replied,
+    Rerouted,
+    Returned,
+    RunEnded,
+    RunStarted,
+    Superseded,
+    TryEnded,
+    TryStarted,
+    TurnTaken,
+)
+
+__all__ = ["without_content"]
+
+LEFT_OUT = "(left out)"
+
+
+def without_content(event: Event) -> Event:
+    """The event without questions, thoughts, replies and answers, nor texts of errors, which may quote them."""
+    return event.model_copy(update=_update(event))
+
+
+def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for each event
+    match event:
+        case RunStarted():
+            return {"question": None, "choices": ()}
+        case TurnTaken():
+            return {"thought": None, "answer": None}
+        case Planned():
+            return {"goal": _goal(event.goal), "candidates": tuple(map(_candidate, event.candidates))}
+        case AttemptStarted():
+            return {"goal": _goal(event.goal), "toward": event.toward and _goal(event.toward)}
+        case TryEnded():
+            return {"error": event.error and LEFT_OUT}
+        case AttemptFailed():
+            return {"error": LEFT_OUT}
+        case Replied():
+            return {"value": None}
+        case Merged():
+            return {"answer": None, "dissent": (), "reasons": ()}
+        case Escalated() | Returned() | Superseded():
+            return {"reason": _heading(event.reason)}
+        case RunEnded():
+            return {
+                "decision": event.decision and _decision(event.decision),
+                "error": event.error and _heading(event.error),
+            }
+        case TryStarted() | AttemptCancelled() | Rerouted() | Demoted() | BreakerChanged():
+            return {}
+        case _:
+            assert_never(event)
+
+
+def _goal(goal: Goal) -> Goal:
+    return replace(goal, query=goal.query and LEFT_OUT)
+
+
+def _candidate(candidate: Candidate) -> Candidate:
+    """With p = 0 it is the tool that said why not, and may have quoted the question."""
+    said = candidate.why_not and ("cannot take this question" if candidate.p == 0 else candidate.why_not)
+    return candidate.model_copy(update={"why_not": said})
+
+
+def _decision(decision: Decision) -> Decision:
+    update = {
+        "answer": None,
+        "dissent": (),
+        "value": None,
+        "failed": tuple(replace(failed, error=LEFT_OUT) for failed in decision.failed),
+        "reasons": tuple(dict.fromkeys(map(_heading, decision.reasons))),
+    }
+    return decision.model_copy(update=update)
+
+
+def _heading(text: str) -> str:
+    """The words before the first colon: `limit:usd` of a limit, the class of an exception; details come after it."""
+    return text.partition(": ")[0]
