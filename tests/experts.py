@@ -92,6 +92,7 @@ class Vendor:
     def __init__(self, sold: Mapping[str, Sold]) -> None:
         self.sold = sold
         self.tries: Counter[str] = Counter()
+        self.asked: list[Question] = []
 
     def quote(self, model: Model, question: Question) -> Quote:
         """What it costs; asks nobody."""
@@ -103,6 +104,7 @@ class Vendor:
         """What it gives, or its error, after its seconds."""
         goods = self.sold[model.id]
         self.tries[model.id] += 1
+        self.asked.append(question)
         await asyncio.sleep(goods.seconds)
         if goods.error is not None:
             raise goods.error

@@ -423,6 +423,11 @@ def test_a_file_in_another_encoding_says_where(tmp_path: Path, monkeypatch: pyte
     )
 
 
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pool" / "a.toml").mkdir(parents=True)
+    assert complaint(tmp_path / "pool", monkeypatch) == ["pool/a.toml: cannot be read: Is a directory"]
+
+
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbf" + TOOL.encode())
     assert list(load_folder(tmp_path).agents) == ["sums"]

@@ -571,7 +571,7 @@ def test_content_stays_out_when_it_should(tmp_path: Path) -> None:
     def router(view: View) -> Turn:
         if view.replies:
             return Turn((Answer("SECRET-ANSWER"),))
-        return Turn((Think("SECRET-THOUGHT"), Route("a"), Route("c")))
+        return Turn((Think("SECRET-THOUGHT"), Route("a"), Route("c", "SECRET-QUERY")))
 
     orchestrator = Orchestrator(members, router=router, content=False, trace=tmp_path)
     decision = orchestrator.run_sync("SECRET-QUESTION")

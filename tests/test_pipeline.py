@@ -18,8 +18,10 @@ from inline_snapshot import snapshot
 
 from orchestrator import (
     Agent,
+    Answer,
     Budget,
     ConfigError,
+    Goal,
     Model,
     Orchestrator,
     Pool,
@@ -31,7 +33,7 @@ from orchestrator import (
     expert,
 )
 from orchestrator.errors import FailureKind, RateLimited
-from orchestrator.trace.events import Rerouted
+from orchestrator.trace.events import Planned, Rerouted
 from tests.experts import Sold, Vendor, at_once, chain, failing, giving, sold
 from tests.runs import QUESTION, ask, hold_to_the_rules, only_trace
 
@@ -449,6 +451,46 @@ def test_a_server_is_left_alone_as_long_as_it_asked(tmp_path: Path) -> None:
     vendor = Vendor({"a": Sold(error=RateLimited("slow down", retry_after=0.001))})
     ask(sold(vendor, {"a": 0.9}, sleep=note, trace=tmp_path), tmp_path)
     assert set(waited) <= {0.001}
+
+
+def test_an_open_breaker_rules_an_expert_out(tmp_path: Path) -> None:
+    vendor = Vendor({"a": Sold(error=ProviderError("who are you", kind="auth"))})
+    orchestrator = sold(vendor, {"a": 0.9}, trace=tmp_path)
+    first = ask(orchestrator, tmp_path)
+    assert (first.decision.failed[0].kind, first.outcomes()) == ("auth", [("a", "escalated")])
+    again = ask(orchestrator, tmp_path)
+    assert (again.called(), vendor.tries["a"]) == ([], 1)
+    assert "a: its circuit breaker is open" in again.decision.reasons
+
+
+def test_a_context_window_that_is_too_small_rules_a_model_out(tmp_path: Path) -> None:
+    vendor = Vendor({"a": Sold(usage=Usage(60, 41))})
+    members = [Model(name="openai:a", context_window=100), Agent(name="a", model="openai:a"), giving("b", skill=0.1)]
+    ran = ask(Orchestrator(members, providers={"openai": vendor}, trace=tmp_path), tmp_path)
+    assert ran.called() == ["b"]
+    candidates = {each.agent: each.why_not for each in ran.of(Planned)[0].candidates}
+    assert candidates == {"a": "needs 101 tokens, its context window holds 100", "b": None}
+
+
+def test_a_model_is_told_its_prompt_then_the_question_or_the_routes_query(tmp_path: Path) -> None:
+    vendor = Vendor({"a": Sold()})
+    members = [Model(name="openai:a"), Agent(name="a", model="openai:a", prompt="Be brief.")]
+    turns = [Turn((Route("a"),)), Turn((Route("a", "Shorter?"),)), Turn((Answer(),))]
+    orchestrator = Orchestrator(members, router=lambda _: turns.pop(0), providers={"openai": vendor}, trace=tmp_path)
+    ask(orchestrator, tmp_path, [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}])
+    told = [[(message.role, message.content) for message in question.messages] for question in vendor.asked]
+    assert told == [
+        [("system", "Be brief."), ("user", "Who?"), ("assistant", "I.")],
+        [("system", "Be brief."), ("user", "Shorter?")],
+    ]
+
+
+def test_a_failure_whose_goal_a_sibling_reached_is_superseded(tmp_path: Path) -> None:
+    goal = Goal("answer")
+    turns = [Turn((Route("a", toward=goal), Route("b", toward=goal))), Turn((Answer(),))]
+    ran = ask(Orchestrator([failing("a"), giving("b")], router=lambda _: turns.pop(0), trace=tmp_path), tmp_path)
+    assert (ran.decision.answer, ran.decision.status) == ("b", "answered")
+    assert ran.outcomes() == [("a", "superseded")]
 
 
 Given = Callable[[], object]

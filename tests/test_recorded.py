@@ -244,6 +244,22 @@ def test_one_missing_response_is_a_failed_attempt(tmp_path: Path) -> None:
 
 
 LINE = json.dumps(RECORDS[0])
+IDS = (
+    "empty",
+    "blank",
+    "torn",
+    "a list",
+    "twice",
+    "no id",
+    "score above 1",
+    "no number",
+    "unknown key",
+    "negative cost",
+    "unknown split",
+    "latin-1",
+    "deep",
+    "cut gzip",
+)
 
 
 @pytest.mark.parametrize(
@@ -319,10 +335,22 @@ LINE = json.dumps(RECORDS[0])
             ),
         ),
     ],
-    ids=(
-        "empty, blank, torn, a list, twice, no id, score above 1, no number, unknown key, negative cost, "
-        "unknown split, latin-1, deep, cut gzip"
-    ).split(", "),
+    ids=[
+        "empty",
+        "blank",
+        "torn",
+        "a list",
+        "twice",
+        "no id",
+        "score above 1",
+        "no number",
+        "unknown key",
+        "negative cost",
+        "unknown split",
+        "latin-1",
+        "deep",
+        "cut gzip",
+    ],
 )
 def test_a_bad_file_says_where(
     content: bytes, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
