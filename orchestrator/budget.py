@@ -150,6 +150,11 @@ class Ledger:
         with self._lock:
             self._close(reservation)
 
+    def give_back(self, reservation: Reservation) -> None:
+        """Release a reservation if it is still held."""
+        with self._lock:
+            self._open.pop(reservation.number, None)
+
     def _close(self, reservation: Reservation) -> None:
         if self._open.pop(reservation.number, None) is None:
             raise ValueError(f"reservation {reservation.number} is not open")

@@ -4,7 +4,7 @@ OrchestratorError
 ├── ConfigError            the caller's files, flags or objects are wrong
 ├── BudgetExceeded         a limit of the run would be broken
 ├── ActionError            a router's words are no turn; the text is the repair prompt
-├── NoRoute                nobody can serve a goal
+├── ReplayMismatch         a script or cassette was asked what it does not hold, or holds what nobody asked
 └── AttemptError           one try of an expert failed
     ├── ProviderError      a model or its server failed
     │   ├── ProviderTimeout
@@ -18,6 +18,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.usage import Usage
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -29,11 +31,11 @@ __all__ = [
     "ConfigError",
     "FailureKind",
     "LimitName",
-    "NoRoute",
     "OrchestratorError",
     "ProviderError",
     "ProviderTimeout",
     "RateLimited",
+    "ReplayMismatch",
     "ToolError",
     "nearest",
 ]
@@ -106,15 +108,6 @@ class BudgetExceeded(OrchestratorError):
         super().__init__(f"limit:{limit}: {detail}")
 
 
-class NoRoute(OrchestratorError):
-    """No expert can serve the goal; `reasons` says why each was ruled out."""
-
-    def __init__(self, goal: str, reasons: tuple[str, ...] = ()) -> None:
-        self.goal = goal
-        self.reasons = reasons
-        super().__init__(f"no path to `{goal}`" + "".join(f"; {reason}" for reason in reasons))
-
-
 class ActionFault(StrEnum):
     """What is wrong with a router's words; the first five are Router-R1's outcomes (its generation loop)."""
 
@@ -136,11 +129,16 @@ class ActionError(OrchestratorError):
         super().__init__(message)
 
 
-class AttemptError(OrchestratorError):
-    """One try failed; `kind` is the public word for why."""
+class ReplayMismatch(OrchestratorError):
+    """A script or cassette was asked what it does not hold, or holds what nobody asked; never passed over."""
 
-    def __init__(self, message: str, *, kind: FailureKind) -> None:
+
+class AttemptError(OrchestratorError):
+    """One try failed; `kind` is the public word for why, `retry_after` the seconds that a server asked for."""
+
+    def __init__(self, message: str, *, kind: FailureKind, retry_after: float | None = None) -> None:
         self.kind: FailureKind = kind
+        self.retry_after = retry_after
         super().__init__(message)
 
     @property
@@ -153,38 +151,56 @@ class AttemptError(OrchestratorError):
         """Whether the failure speaks against the server or tool, and so counts towards its breaker."""
         return self.kind in SICK
 
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds that the server asked to be left alone, if it did."""
-        return None
-
 
 class ProviderError(AttemptError):
-    """A model or its server failed; `sent` is false where the request never reached the server."""
+    """A model or its server failed.
 
-    def __init__(self, message: str, *, kind: FailureKind, sent: bool = True) -> None:
+    `sent` is false where the request never reached the server; `begun` is true where output had begun, so that its
+    usage is lost; `partial` is the text that was delivered before a stream broke, after which no try is repeated;
+    `usage` is what the server counted all the same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: FailureKind,
+        sent: bool = True,
+        begun: bool = False,
+        partial: str = "",
+        usage: Usage | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.usage = usage
         self.sent = sent
-        super().__init__(message, kind=kind)
+        self.begun = begun or bool(partial)
+        self.partial = partial
+        super().__init__(message, kind=kind, retry_after=retry_after)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another try may succeed; never once text was delivered."""
+        return super().retryable and not self.partial
 
 
 class ProviderTimeout(ProviderError):
-    """No reply within the time that the try was given."""
+    """No reply within the time that the try was given; `ours` where it was the run's own deadline that cut it."""
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, sent: bool = True, ours: bool = False) -> None:
+        self.ours = ours
         super().__init__(message, kind="timeout", sent=sent)
+
+    @property
+    def sick(self) -> bool:
+        """A server that the run's deadline cut off is not to blame."""
+        return not self.ours
 
 
 class RateLimited(ProviderError):
     """The server asked for patience."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        self._retry_after = retry_after
-        super().__init__(message, kind="rate_limited")
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds that the server asked to be left alone, if it did."""
-        return self._retry_after
+        super().__init__(message, kind="rate_limited", retry_after=retry_after)
 
 
 class ToolError(AttemptError):

@@ -140,10 +140,10 @@ class Health:
         seen = self._seen.get(key)
         return median(seen.seconds) if seen and seen.seconds else prior
 
-    def mean_output(self, key: str, prior: float) -> float:
-        """Moving mean of output tokens."""
+    def mean_output(self, key: str) -> float | None:
+        """Moving mean of output tokens, None where none were seen."""
         seen = self._seen.get(key)
-        return sum(seen.output_tokens) / len(seen.output_tokens) if seen and seen.output_tokens else prior
+        return sum(seen.output_tokens) / len(seen.output_tokens) if seen and seen.output_tokens else None
 
     def succeeded(self, key: str, seconds: float, output_tokens: int = 0) -> BreakerChange | None:
         """Record a try that went well; returns what it changed of the breaker."""

@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from orchestrator.errors import ConfigError, FailureKind
+from orchestrator.usage import Usage
 
 __all__ = [
     "Analysis",
     "Asked",
     "Decision",
     "Dissent",
+    "Encoding",
     "Failed",
     "Goal",
     "Message",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 Role = Literal["system", "user", "assistant", "tool"]
+Encoding = Literal["tools", "tags"]
+"""How a router's model writes its actions: as tool calls, or as tags in its text."""
 Status = Literal["answered", "degraded", "escalated"]
 
 
@@ -85,35 +89,6 @@ class Goal:
     query: str = ""
     """Empty for the run's own question."""
     slot: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens as the vendor counted them."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    """Those of the input that were read from the vendor's cache."""
-    cache_write_tokens: int = 0
-    """Those of the input that were written to it."""
-    reasoning_tokens: int = 0
-    """Those of the output that were thoughts."""
-
-    @property
-    def total(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: Usage) -> Usage:
-        """The sum of two usages."""
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,32 @@
 """The only doors to models: what a provider is, the gate before it, and the providers there are."""
 
-from orchestrator.providers.base import Completion, Provider, Quote
+from orchestrator.providers.base import Ask, Completion, OnText, Provider, Quote, Request, ToolSpec
+from orchestrator.providers.calls import ModelCall, key_of
 from orchestrator.providers.gate import Call, Gate, Paid, Result
 from orchestrator.providers.recorded import Case, RecordedFile, RecordedProvider, read_recorded
+from orchestrator.providers.replay import RecordingProvider, ReplayProvider
+from orchestrator.providers.script import ScriptProvider, call
 
 __all__ = [
+    "Ask",
     "Call",
     "Case",
     "Completion",
     "Gate",
+    "ModelCall",
+    "OnText",
     "Paid",
     "Provider",
     "Quote",
     "RecordedFile",
     "RecordedProvider",
+    "RecordingProvider",
+    "ReplayProvider",
+    "Request",
     "Result",
+    "ScriptProvider",
+    "ToolSpec",
+    "call",
+    "key_of",
     "read_recorded",
 ]

@@ -2,25 +2,78 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from math import ceil
+from typing import Literal, Protocol, runtime_checkable
 
-from orchestrator.messages import Question, Usage
+from orchestrator.messages import Message, ToolCall, Usage
 from orchestrator.pool import Model
 
-__all__ = ["Completion", "Provider", "Quote"]
+__all__ = [
+    "Ask",
+    "Completion",
+    "Finish",
+    "OnText",
+    "Provider",
+    "Quote",
+    "Quoting",
+    "Request",
+    "ToolSpec",
+    "estimated_tokens",
+    "list_price_quote",
+    "quoted",
+]
+
+Finish = Literal["stop", "length", "calls", "refusal"]
+"""Why a model stopped: it was done, out of room, wants tools called, or declines."""
+OnText = Callable[[str], None]
+"""Is told each piece of text as it arrives."""
+
+CHARACTERS_PER_TOKEN = 2
+"""Estimates go upward: tokenizers take about four characters of English to a token."""
+SMALLEST_OUTPUT = 256
+"""Tokens of output below which a clipped request is not worth sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as it is offered to a model."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+    """JSON Schema of the arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model is asked."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    must_call: bool = False
+    """Ask the server to insist on a call; a server that ignores it is survived."""
+    max_output: int = 4096
+    temperature: float | None = None
+    case: str | None = None
+    """Id of the recorded case, on recorded outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model gave, as the vendor billed it."""
+    """What a model gave."""
 
     text: str
-    usage: Usage
-    cost: Decimal | None
-    """USD; None where the price is unknown."""
-    exact: bool = True
+    calls: tuple[ToolCall, ...] = ()
+    finish: Finish = "stop"
+    usage: Usage | None = None
+    """None where the server told nothing."""
+    cost: Decimal | None = None
+    """USD as recorded; None leaves it to the model's price."""
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +88,79 @@ class Quote:
     """USD of the input alone: the charge of a try that failed without a word on its usage."""
     tokens: int = 0
     """Input and output at worst."""
+    input_tokens: int = 0
+    """Estimated upward."""
+    max_output: int = 0
+    """Tokens of output that the reserve pays for."""
     why_not: str | None = None
     """Why the model cannot take the question at all."""
+
+
+Ask = Callable[[str, Request], Awaitable[Completion]]
+"""Calls a model of the pool by name, through the gate; raises `AttemptError`."""
 
 
 class Provider(Protocol):
     """The way to a family of models."""
 
-    def quote(self, model: Model, question: Question) -> Quote:
+    async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
+        """Ask the model; with `on_text` the answer is streamed. Raises `ProviderError`."""
+        ...
+
+
+@runtime_checkable
+class Quoting(Protocol):
+    """A provider that knows better than list prices what a try will take."""
+
+    def quote(self, model: Model, request: Request) -> Quote:
         """What asking would take; asks nobody."""
         ...
 
-    async def complete(self, model: Model, question: Question) -> Completion:
-        """Ask the model; raises `ProviderError`."""
-        ...
+
+def quoted(
+    provider: Provider,
+    model: Model,
+    request: Request,
+    *,
+    mean_output: float | None = None,
+    left: Decimal | None = None,
+) -> Quote:
+    """What a try takes: as the provider says, else at list price."""
+    if isinstance(provider, Quoting):
+        return provider.quote(model, request)
+    return list_price_quote(model, request, mean_output=mean_output, left=left)
+
+
+def estimated_tokens(request: Request) -> int:
+    """Tokens of a request's input, estimated upward from its characters."""
+    characters = sum(
+        len(m.content) + sum(len(call.name) + len(call.arguments) for call in m.calls) for m in request.messages
+    )
+    if request.tools:
+        characters += sum(len(t.name) + len(t.description) + len(json.dumps(dict(t.parameters))) for t in request.tools)
+    return ceil(characters / CHARACTERS_PER_TOKEN)
+
+
+def list_price_quote(
+    model: Model, request: Request, *, mean_output: float | None = None, left: Decimal | None = None
+) -> Quote:
+    """What a try takes at list price; the output is clipped to what `left` USD pay for, not below 256 tokens.
+
+    `mean_output` are the output tokens seen on average, a quarter of the maximum where none were seen.
+    """
+    tokens_in, most = estimated_tokens(request), min(request.max_output, model.max_output)
+    if model.context_window is not None:
+        most = max(1, min(most, model.context_window - tokens_in))
+    usual = ceil(mean_output if mean_output is not None else most / 4)
+    if model.free:
+        return Quote(tokens=tokens_in + most, input_tokens=tokens_in, max_output=most)
+    if model.price is None:
+        return Quote(None, None, None, tokens_in + most, tokens_in, most)
+    price = model.price
+    input_cost = price.cost(Usage(tokens_in))
+    if left is not None and input_cost + price.cost(Usage(0, most)) > left and price.output > 0:
+        affordable = int((left - input_cost) * 1_000_000 / price.output)
+        most = affordable if affordable >= min(SMALLEST_OUTPUT, most) else most
+    reserve = input_cost + price.cost(Usage(0, most))
+    expected = input_cost + price.cost(Usage(0, min(usual, most)))
+    return Quote(expected, reserve, input_cost, tokens_in + most, tokens_in, most)

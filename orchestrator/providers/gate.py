@@ -17,18 +17,25 @@ from orchestrator.errors import (
     FailureKind,
     ProviderError,
     ProviderTimeout,
+    ReplayMismatch,
     ToolError,
 )
 from orchestrator.health import BreakerChange, Clock, Health
 from orchestrator.messages import Usage
 from orchestrator.providers.base import Quote
 from orchestrator.trace import Journal
-from orchestrator.trace.events import BreakerChanged, TryEnded, TryStarted
+from orchestrator.trace.events import BreakerChanged, Purpose, TryEnded, TryStarted
 
 __all__ = ["Call", "Gate", "Paid", "Result", "injected_error"]
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
+
+
+def _free(usage: Usage) -> Decimal:
+    """Nothing, however much was used."""
+    del usage
+    return Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +48,25 @@ class Result:
     exact: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """An expert's call, ready to be tried."""
+    """A call of an expert, of the router's model or of the merge agent's, ready to be tried."""
 
-    attempt: int
     key: str
     """Whose health it marks."""
-    work: Callable[[], Awaitable[Result]]
-    quote: Quote
+    work: Callable[[Quote], Awaitable[Result]]
+    """One try, within what its quote pays for."""
+    quote: Callable[[], Quote]
+    """What a try takes now; asked again before each."""
     timeout: float
     """Seconds that one try may take."""
     retries: int
+    attempt: int | None = None
+    """None for the router and the merge agent, whose calls are no attempts."""
+    purpose: Purpose = "expert"
+    model: str | None = None
+    bill: Callable[[Usage], Decimal | None] = _free
+    """USD for a usage, where a try fails after the server has counted."""
     fault: FailureKind | None = None
     """Injected: every try fails so, without being made."""
 
@@ -74,10 +88,22 @@ class _Sum:
     tries: int = 0
     cost: Decimal | None = Decimal(0)
     usage: Usage = Usage()
+    failed: AttemptError | None = None
+    """Why the last try failed."""
 
     def add(self, cost: Decimal | None, usage: Usage) -> None:
         self.cost = None if self.cost is None or cost is None else self.cost + cost
         self.usage += usage
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A try under way: its call, what it may take, and what is reserved for it."""
+
+    call: Call
+    quote: Quote
+    reservation: Reservation
+    total: _Sum
 
 
 @dataclass(slots=True)
@@ -108,44 +134,50 @@ class Gate:
         try:
             result = await retrying(self._try, call, total)
         except AttemptError as failure:
-            error = failure
+            refused = failure.kind in ("breaker_open", "budget")  # of a further try: the cause is what failed before it
+            error = total.failed if refused and total.failed else failure
         return Paid(result, error, total.tries, total.cost, total.usage, self.clock() - started)
 
     async def _try(self, call: Call, total: _Sum) -> Result:
         if self.clock() >= self.deadline:
-            raise ProviderTimeout("the time of the run is over", sent=False)
+            raise ProviderTimeout("the time of the run is over", sent=False, ours=True)
         if not self.health.breaker(call.key).admit():
             raise AttemptError(f"the circuit breaker of {call.key} is open", kind="breaker_open")
+        quote = call.quote()
         try:
-            reservation = self.ledger.reserve(call.quote.reserve, call.quote.tokens)
+            held = self.ledger.reserve(quote.reserve, quote.tokens)
         except BudgetExceeded as error:
             self.health.breaker(call.key).abandoned()
             raise AttemptError(str(error), kind="budget") from error
         total.tries += 1
-        self.journal.write(TryStarted(attempt=call.attempt, number=total.tries, reserved_usd=call.quote.reserve))
+        self.journal.write(_begun(call, total.tries, quote))
         started = self.clock()
         try:
-            result = await self._made(call)
+            result = await self._made(call, quote)
         except AttemptError as error:
-            self._settle_failure(call, reservation, total, error, self.clock() - started)
+            self._settle_failure(_Held(call, quote, held, total), error, self.clock() - started)
+            raise
+        except ReplayMismatch:
+            self.ledger.release(held)
             raise
         except asyncio.CancelledError:
-            self._settle_cancelled(call, reservation, total)
+            self._settle_cancelled(_Held(call, quote, held, total))
             raise
-        self._settle(call, reservation, total, result, self.clock() - started)
+        self._settle(_Held(call, quote, held, total), result, self.clock() - started)
         return result
 
-    async def _made(self, call: Call) -> Result:
+    async def _made(self, call: Call, quote: Quote) -> Result:
         """The call itself, its errors in our words; the one place where any exception is caught."""
         if call.fault is not None:
             raise injected_error(call.fault)
         seconds = min(call.timeout, self.deadline - self.clock())
         try:
             async with asyncio.timeout(seconds):
-                return await call.work()
+                return await call.work(quote)
         except TimeoutError as error:
-            raise ProviderTimeout(str(error) or f"no reply within {seconds:g} s") from error
-        except AttemptError:
+            problem = str(error) or f"no reply within {seconds:.3g} s"
+            raise ProviderTimeout(problem, ours=seconds < call.timeout) from error
+        except (AttemptError, ReplayMismatch):
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -155,36 +187,33 @@ class Gate:
         except Exception as error:
             raise ToolError(f"{type(error).__name__}: {error}", broken=True) from error
 
-    def _settle(self, call: Call, held: Reservation, total: _Sum, result: Result, seconds: float) -> None:
-        if result.cost is None and held.usd is not None:  # nobody can say what it cost: the reserve is charged
-            result = replace(result, cost=held.usd, exact=False)
-        self.ledger.settle(held, result.cost, result.usage, exact=result.exact)
-        total.add(result.cost, result.usage)
-        self._record(call, total, result, seconds)
-        self._changed(self.health.succeeded(call.key, seconds, result.usage.output_tokens))
+    def _settle(self, held: _Held, result: Result, seconds: float) -> None:
+        if result.cost is None and held.reservation.usd is not None:  # nobody can say what it cost
+            result = replace(result, cost=held.reservation.usd, exact=False)
+        self._book(held, result, seconds)
+        self._changed(self.health.succeeded(held.call.key, seconds, result.usage.output_tokens))
 
-    def _settle_failure(self, call: Call, held: Reservation, total: _Sum, error: AttemptError, seconds: float) -> None:
-        """A try that failed without usage is charged its input, unless it is known never to have reached a server."""
-        reached = not (isinstance(error, ProviderError) and not error.sent) and call.quote.input_cost != 0
-        charge = Result(None, cost=call.quote.input_cost if reached else Decimal(0), exact=not reached)
-        self.ledger.settle(held, charge.cost, charge.usage, exact=charge.exact)
-        total.add(charge.cost, charge.usage)
-        self._record(call, total, charge, seconds, error)
-        self._changed(self.health.failed(call.key, error))
+    def _settle_failure(self, held: _Held, error: AttemptError, seconds: float) -> None:
+        held.total.failed = error
+        self._book(held, _charge(held, error), seconds, error)
+        self._changed(self.health.failed(held.call.key, error))
 
-    def _settle_cancelled(self, call: Call, held: Reservation, total: _Sum) -> None:
+    def _settle_cancelled(self, held: _Held) -> None:
         """A try in flight when the run was stopped: charged its input estimate."""
-        self.ledger.settle(held, call.quote.input_cost, Usage(), exact=call.quote.input_cost == 0)
-        self.health.breaker(call.key).abandoned()
-        total.add(call.quote.input_cost, Usage())
+        charge = held.quote.input_cost
+        self.ledger.settle(held.reservation, charge, Usage(), exact=charge == 0)
+        self.health.breaker(held.call.key).abandoned()
+        held.total.add(charge, Usage())
 
-    def _record(
-        self, call: Call, total: _Sum, result: Result, seconds: float, error: AttemptError | None = None
-    ) -> None:
+    def _book(self, held: _Held, result: Result, seconds: float, error: AttemptError | None = None) -> None:
+        """Settle a try and write it down."""
+        self.ledger.settle(held.reservation, result.cost, result.usage, exact=result.exact)
+        held.total.add(result.cost, result.usage)
         self.journal.write(
             TryEnded(
-                attempt=call.attempt,
-                number=total.tries,
+                attempt=held.call.attempt,
+                purpose=held.call.purpose,
+                number=held.total.tries,
                 usd=result.cost,
                 exact=result.exact,
                 usage=result.usage,
@@ -211,6 +240,29 @@ class Gate:
 
     def _too_late(self, state: RetryCallState) -> bool:
         return self.clock() + state.upcoming_sleep >= self.deadline
+
+
+def _begun(call: Call, number: int, quote: Quote) -> TryStarted:
+    return TryStarted(
+        attempt=call.attempt, purpose=call.purpose, model=call.model, number=number, reserved_usd=quote.reserve
+    )
+
+
+def _charge(held: _Held, error: AttemptError) -> Result:
+    """What a failed try costs: what the server counted; else its input, or the reserve where output had begun.
+
+    A try that is known never to have reached a server costs nothing.
+    """
+    if isinstance(error, ProviderError):
+        if error.usage is not None:
+            cost = held.call.bill(error.usage)
+            return Result(None, error.usage, cost, exact=cost is not None)
+        if not error.sent:
+            return Result(None)
+        if error.begun:
+            return Result(None, cost=held.reservation.usd, exact=held.reservation.usd == 0)
+    charge = held.quote.input_cost
+    return Result(None, cost=charge, exact=charge == 0)
 
 
 def injected_error(kind: FailureKind) -> AttemptError:

@@ -19,7 +19,7 @@ from orchestrator.errors import ConfigError, ProviderError, nearest
 from orchestrator.messages import Message, Question, Usage
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.pool.descriptors import config_error
-from orchestrator.providers.base import Completion, Quote
+from orchestrator.providers.base import Completion, OnText, Quote, Request
 
 __all__ = ["Case", "RecordedFile", "RecordedProvider", "read_recorded"]
 
@@ -127,22 +127,24 @@ class RecordedProvider:
         self.answers = any(take.response is not None for take in takes)
         """Whether any response is recorded."""
 
-    def quote(self, model: Model, question: Question) -> Quote:
+    def quote(self, model: Model, request: Request) -> Quote:
         """Expected: the mean train cost; reserve: what was recorded for this case."""
-        take = self._take(model, question)
+        take = self._take(model, request)
         if take is None:
             return Quote(why_not="no outcome is recorded for this question")
         return Quote(self._mean_costs[model.id], take.cost, take.cost, take.usage.total)
 
-    async def complete(self, model: Model, question: Question) -> Completion:
+    async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """The recorded response; raises `ProviderError` where none is recorded."""
-        take = self._take(model, question)
+        take = self._take(model, request)
         if take is None or take.response is None:
             raise ProviderError(f"no response of {model.id} is recorded", kind="invalid_request", sent=False)
-        return Completion(take.response, take.usage, take.cost)
+        if on_text is not None:
+            on_text(take.response)
+        return Completion(take.response, usage=take.usage, cost=take.cost)
 
-    def _take(self, model: Model, question: Question) -> Take | None:
-        case = self._cases.get(question.case or "")
+    def _take(self, model: Model, request: Request) -> Take | None:
+        case = self._cases.get(request.case or "")
         return case.takes.get(model.id) if case else None
 
 

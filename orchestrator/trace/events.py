@@ -15,25 +15,33 @@ __all__ = [
     "AttemptCancelled",
     "AttemptFailed",
     "AttemptStarted",
+    "BadTurn",
     "BreakerChanged",
     "Candidate",
     "Demoted",
     "Escalated",
     "Event",
     "Merged",
+    "NameResolved",
     "Outcome",
     "Planned",
+    "Purpose",
     "Replied",
     "Rerouted",
     "Returned",
     "RunEnded",
     "RunStarted",
     "Superseded",
+    "TakenOver",
     "TryEnded",
     "TryStarted",
     "TurnTaken",
     "parse_event",
 ]
+
+
+Purpose = Literal["expert", "router", "merge"]
+"""What a call is made for."""
 
 
 class _Event(BaseModel):
@@ -85,6 +93,8 @@ class RunStarted(_Event):
     cost_weight: float
     time_weight: float
     budget: dict[str, Decimal | float | int | None]
+    prompts: dict[str, str] = Field(default_factory=dict)
+    """Version and SHA-256 of every prompt that router and merge may send, by name."""
     version: str
 
 
@@ -96,7 +106,34 @@ class TurnTaken(_Event):
     router: str
     thought: str | None
     routes: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    """Routes that had been answered before, and were refused with the earlier reply."""
     answer: str | None = None
+
+
+class BadTurn(_Event):
+    """The router's words were no turn; it is told why and asked again."""
+
+    type: Literal["bad_turn"] = "bad_turn"
+    turn: int
+    fault: str
+    said: str | None
+
+
+class NameResolved(_Event):
+    """A route named no expert, but came uniquely near one."""
+
+    type: Literal["name_resolved"] = "name_resolved"
+    turn: int
+    given: str
+    agent: str
+
+
+class TakenOver(_Event):
+    """The plan router decides for the rest of the run."""
+
+    type: Literal["taken_over"] = "taken_over"
+    reason: str
 
 
 class Planned(_Event):
@@ -127,7 +164,10 @@ class TryStarted(_Event):
     """A request is about to be sent; its worst case is reserved."""
 
     type: Literal["try_started"] = "try_started"
-    attempt: int
+    attempt: int | None
+    """None for a call of the router's model or of the merge agent's."""
+    purpose: Purpose = "expert"
+    model: str | None = None
     number: int
     reserved_usd: Decimal | None
 
@@ -136,7 +176,8 @@ class TryEnded(_Event):
     """A try was settled, before its reply is used."""
 
     type: Literal["try_ended"] = "try_ended"
-    attempt: int
+    attempt: int | None
+    purpose: Purpose = "expert"
     number: int
     usd: Decimal | None
     exact: bool = True
@@ -257,6 +298,9 @@ Outcome = Rerouted | Demoted | Returned | Escalated | Superseded
 Event = Annotated[
     RunStarted
     | TurnTaken
+    | BadTurn
+    | NameResolved
+    | TakenOver
     | Planned
     | AttemptStarted
     | TryStarted

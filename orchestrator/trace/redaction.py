@@ -10,12 +10,14 @@ from orchestrator.trace.events import (
     AttemptCancelled,
     AttemptFailed,
     AttemptStarted,
+    BadTurn,
     BreakerChanged,
     Candidate,
     Demoted,
     Escalated,
     Event,
     Merged,
+    NameResolved,
     Planned,
     Replied,
     Rerouted,
@@ -23,6 +25,7 @@ from orchestrator.trace.events import (
     RunEnded,
     RunStarted,
     Superseded,
+    TakenOver,
     TryEnded,
     TryStarted,
     TurnTaken,
@@ -44,6 +47,12 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
             return {"question": None, "choices": ()}
         case TurnTaken():
             return {"thought": None, "answer": None}
+        case BadTurn():
+            return {"said": None, "fault": LEFT_OUT}
+        case NameResolved():
+            return {"given": LEFT_OUT}
+        case TakenOver():
+            return {"reason": _heading(event.reason)}
         case Planned():
             return {"goal": _goal(event.goal), "candidates": tuple(map(_candidate, event.candidates))}
         case AttemptStarted():

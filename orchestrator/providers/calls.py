@@ -1,0 +1,73 @@
+"""Calls of models as the gate wants them: what a try takes, what it gives, what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import ceil
+
+from orchestrator.messages import Usage
+from orchestrator.pool import Model
+from orchestrator.providers.base import CHARACTERS_PER_TOKEN, Completion, OnText, Provider, Quote, Request, quoted
+from orchestrator.providers.gate import Call, Result
+from orchestrator.trace.events import Purpose
+
+__all__ = ["ModelCall", "billed", "key_of"]
+
+CONTROL_RETRIES = 2
+CONTROL_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """A model, the door to it, and what it is asked."""
+
+    provider: Provider
+    model: Model
+    request: Request
+    mean_output: float | None = None
+    on_text: OnText | None = None
+
+    def quote(self, left: Decimal | None) -> Quote:
+        """What a try takes, with so many USD left."""
+        return quoted(self.provider, self.model, self.request, mean_output=self.mean_output, left=left)
+
+    def bill(self, usage: Usage) -> Decimal | None:
+        """USD for a usage; None where the price is unknown."""
+        if self.model.free:
+            return Decimal(0)
+        return None if self.model.price is None else self.model.price.cost(usage)
+
+    async def work(self, quote: Quote) -> Result:
+        """One try; its value is the completion."""
+        request = replace(self.request, max_output=quote.max_output) if quote.max_output else self.request
+        return billed(await self.provider.complete(self.model, request, self.on_text), quote, self.bill)
+
+    def control(self, purpose: Purpose, left: Callable[[], Decimal | None]) -> Call:
+        """The call of a router or merge agent: no attempt, two retries."""
+        return Call(
+            key=key_of(self.model),
+            work=self.work,
+            quote=lambda: self.quote(left()),
+            timeout=CONTROL_TIMEOUT,
+            retries=CONTROL_RETRIES,
+            purpose=purpose,
+            model=self.model.name,
+            bill=self.bill,
+        )
+
+
+def billed(completion: Completion, quote: Quote, bill: Callable[[Usage], Decimal | None]) -> Result:
+    """A completion with its cost: recorded, by the vendor's usage, or estimated where the server told none."""
+    usage, exact = completion.usage, True
+    if usage is None:
+        written = len(completion.text) + len(completion.reasoning) + sum(len(c.arguments) for c in completion.calls)
+        usage, exact = Usage(quote.input_tokens, ceil(written / CHARACTERS_PER_TOKEN)), False
+    cost = completion.cost if completion.cost is not None else bill(usage)
+    return Result(completion, usage, cost, exact=exact or cost == 0)
+
+
+def key_of(model: Model) -> str:
+    """Whose health a call of the model marks: the model at its base URL."""
+    return f"{model.name}@{model.base_url}" if model.base_url else model.name

@@ -1,0 +1,101 @@
+"""Clients of the vendors' SDKs: one per base URL, key and event loop, closed with the loop; and the keys they carry."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from orchestrator.errors import ProviderError
+from orchestrator.pool import Model
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["CONNECT_SECONDS", "NO_KEY", "Clients", "ambient_headers", "key_for", "trust"]
+
+CONNECT_SECONDS = 10.0
+"""Patience for a connection; all other time limits are the gate's and the stall rule's."""
+
+NO_KEY = "no-key"
+"""What is sent as key to a server for which none is named: SDKs insist on one."""
+
+
+class Closable(Protocol):
+    """An SDK's client, as far as this module cares."""
+
+    async def close(self) -> None:
+        """Close its connections."""
+
+
+C = TypeVar("C", bound=Closable)
+
+
+@dataclass(slots=True)
+class _Kept(Generic[C]):
+    clients: dict[tuple[str | None, str], C] = field(default_factory=dict[tuple[str | None, str], C])
+    keeper: AsyncGenerator[None] | None = None
+
+
+class Clients(Generic[C]):
+    """The clients of one vendor, of all event loops."""
+
+    def __init__(self) -> None:
+        self._loops: dict[asyncio.AbstractEventLoop, _Kept[C]] = {}
+
+    async def get(self, base_url: str | None, key: str, make: Callable[[], C]) -> C:
+        """The running loop's client for a server and a key; `make` builds it where there is none yet."""
+        loop = asyncio.get_running_loop()
+        kept = self._loops.get(loop)
+        if kept is None:
+            kept = await self._kept_for(loop)
+        if (base_url, key) not in kept.clients:
+            kept.clients[base_url, key] = make()
+        return kept.clients[base_url, key]
+
+    async def _kept_for(self, loop: asyncio.AbstractEventLoop) -> _Kept[C]:
+        for closed in [each for each in self._loops if each.is_closed()]:
+            del self._loops[closed]
+        kept = self._loops[loop] = _Kept[C]()
+        kept.keeper = self._keeper(loop, kept)
+        await anext(kept.keeper)
+        return kept
+
+    async def _keeper(self, loop: asyncio.AbstractEventLoop, kept: _Kept[C]) -> AsyncGenerator[None]:
+        """Closes the clients when the loop, before it ends, closes the async generators that it has seen."""
+        try:
+            yield
+        finally:
+            self._loops.pop(loop, None)
+            for client in kept.clients.values():
+                await client.close()
+
+
+def key_for(model: Model, vendor_env: str) -> str:
+    """The key to send: of the model's own variable, or the vendor's, which no other base URL ever gets to see."""
+    variable = model.key_env or (None if model.base_url else vendor_env)
+    if variable is None:
+        return NO_KEY
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ProviderError(f"no key for {model.name}: set {variable}", kind="auth", sent=False)
+    if not (key.isascii() and key.isprintable()):
+        raise ProviderError(f"the key in {variable} has characters that no key has", kind="auth", sent=False)
+    return key
+
+
+def ambient_headers(variable: str) -> list[str]:
+    """Names of the headers that an SDK would add to every request because a variable lists them, one a line."""
+    lines = os.environ.get(variable, "").split("\n")
+    return [line.split(":", maxsplit=1)[0].strip() for line in lines if ":" in line]
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """The certificates to trust, read once: that takes longer than all else about a new client."""
+    import httpx2
+
+    return httpx2.create_ssl_context()

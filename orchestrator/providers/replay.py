@@ -1,0 +1,191 @@
+"""Cassettes: record a provider's completions once, replay them without it; loud on what was not recorded."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import defaultdict
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from orchestrator.content import shown
+from orchestrator.errors import AttemptError, ConfigError, FailureKind, ProviderError, RateLimited, ReplayMismatch
+from orchestrator.messages import Usage
+from orchestrator.pool import Model
+from orchestrator.providers.base import Completion, OnText, Provider, Request
+
+__all__ = ["RecordingProvider", "ReplayProvider", "read_cassette"]
+
+_REQUEST = TypeAdapter(Request)
+
+
+class _Failure(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: FailureKind
+    error: str
+    retry_after: float | None = None
+    sent: bool = True
+    begun: bool = False
+    partial: str = ""
+    usage: Usage | None = None
+
+
+class _Entry(BaseModel):
+    """One recorded call: what was asked of whom, and the completion or failure that came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    model: str
+    request: dict[str, object]
+    completion: Completion | None = None
+    failure: _Failure | None = None
+
+
+class RecordingProvider:
+    """Passes calls on and writes each with its outcome; no key and no address is among what it writes."""
+
+    def __init__(self, inner: Provider, path: Path) -> None:
+        self._inner = inner
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
+        """What the provider behind it gives."""
+        try:
+            completion = await self._inner.complete(model, request, on_text)
+        except AttemptError as error:
+            self._write(model, request, failure=_failure(error))
+            raise
+        self._write(model, request, completion=completion)
+        return completion
+
+    def _write(
+        self, model: Model, request: Request, *, completion: Completion | None = None, failure: _Failure | None = None
+    ) -> None:
+        asked = _asked(request)
+        entry = _Entry(key=_key(model, asked), model=model.name, request=asked, completion=completion, failure=failure)
+        with self._path.open("a", encoding="ascii", newline="\n") as cassette:
+            cassette.write(json.dumps(entry.model_dump(mode="json")) + "\n")  # escaped: a model may write half a pair
+
+
+class ReplayProvider:
+    """Answers calls from a cassette, equal calls in the order of their recording."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: dict[str, list[_Entry]] = defaultdict(list)
+        for entry in read_cassette(path):
+            self._waiting[entry.key].append(entry)
+
+    async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
+        """The recorded completion; raises `ReplayMismatch` with the nearest recorded call where there is none."""
+        asked = _asked(request)
+        entries = self._waiting.get(_key(model, asked))
+        if not entries:
+            raise ReplayMismatch(self._unexpected(model, asked))
+        entry = entries.pop(0)
+        if entry.failure is not None:
+            raise _error(entry.failure)
+        completion = entry.completion or Completion("")
+        if on_text is not None and completion.text:
+            on_text(completion.text)
+        return completion
+
+    def finish(self) -> None:
+        """Raise `ReplayMismatch` where recorded calls were not made."""
+        unused = [entry for entries in self._waiting.values() for entry in entries]
+        if unused:
+            raise ReplayMismatch(
+                f"{shown(self._path)}: {len(unused)} recorded calls were not made; the first is\n{_pretty(unused[0])}"
+            )
+
+    def _unexpected(self, model: Model, asked: dict[str, object]) -> str:
+        """The call that was not recorded, beside the waiting one that is most like it."""
+        here = _text(model.name, asked)
+        waiting = [entry for entries in self._waiting.values() for entry in entries]
+        problem = f"{shown(self._path)}: this call of {model.name} was not recorded"
+        if not waiting:
+            return f"{problem}, and all recorded calls are used up"
+        texts = [_pretty(entry) for entry in waiting]
+        matcher = difflib.SequenceMatcher(autojunk=False)
+        matcher.set_seq2(here)
+
+        def likeness(text: str) -> float:
+            matcher.set_seq1(text)
+            return matcher.quick_ratio()
+
+        nearest = max(texts, key=likeness)
+        lines = difflib.unified_diff(nearest.splitlines(), here.splitlines(), "recorded", "asked", lineterm="", n=1)
+        return f"{problem}; the nearest recorded one differs:\n" + "\n".join(lines)
+
+
+def read_cassette(path: Path) -> list[_Entry]:
+    """The calls of a cassette; raises `ConfigError` naming file and line."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        raise ConfigError(problem, file=shown(path), expected="a cassette (JSON lines)") from error
+    return [_entry(line, path, number) for number, line in enumerate(lines, start=1)]
+
+
+def _entry(line: bytes, path: Path, number: int) -> _Entry:
+    try:
+        entry = _Entry.model_validate(json.loads(line))
+        what = "neither a completion nor a failure" if entry.completion is None and entry.failure is None else ""
+    except ValidationError as error:
+        what = error.errors(include_url=False)[0]["msg"]
+    except (ValueError, RecursionError) as error:
+        what = str(error)
+    else:
+        if not what:
+            return entry
+    raise ConfigError(f"is no recorded call: {what}", file=shown(path), field=f"line {number}")
+
+
+def _asked(request: Request) -> dict[str, object]:
+    plain: dict[str, object] = _REQUEST.dump_python(request, mode="json")
+    return plain
+
+
+def _key(model: Model, asked: dict[str, object]) -> str:
+    return sha256(_text(model.name, asked).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _text(model: str, asked: dict[str, object]) -> str:
+    return json.dumps({"model": model, **asked}, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _pretty(entry: _Entry) -> str:
+    return _text(entry.model, entry.request)
+
+
+def _failure(error: AttemptError) -> _Failure:
+    if not isinstance(error, ProviderError):
+        return _Failure(kind=error.kind, error=str(error), retry_after=error.retry_after)
+    return _Failure(
+        kind=error.kind,
+        error=str(error),
+        retry_after=error.retry_after,
+        sent=error.sent,
+        begun=error.begun,
+        partial=error.partial,
+        usage=error.usage,
+    )
+
+
+def _error(failure: _Failure) -> AttemptError:
+    if failure.kind == "rate_limited":
+        return RateLimited(failure.error, retry_after=failure.retry_after)
+    return ProviderError(
+        failure.error,
+        kind=failure.kind,
+        sent=failure.sent,
+        begun=failure.begun,
+        partial=failure.partial,
+        usage=failure.usage,
+    )

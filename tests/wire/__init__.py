@@ -1,0 +1,1 @@
+"""Real SDK clients against a real HTTP server on loopback."""
