@@ -2,19 +2,83 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import tomllib
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from string import Template
 
 from orchestrator.errors import ConfigError, nearest
 
-__all__ = ["builtin_agents", "pool_files", "read_prompt", "read_toml", "shown"]
+__all__ = [
+    "Prompt",
+    "builtin",
+    "builtin_agents",
+    "load_prompt",
+    "own_agents",
+    "pool_files",
+    "read_prompt",
+    "read_toml",
+    "shown",
+    "toml_string",
+]
+
+_VERSION = re.compile(r"<!--\s*version:\s*(\S+)\s*-->[ \t]*(?:\r?\n|$)")
+"""The first line of a prompt; it is for the trace, not for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt as its file has it."""
+
+    name: str
+    version: str | None
+    """What its first line says; None where it says nothing."""
+    digest: str
+    """SHA-256 of the whole file, in hex."""
+    text: str
+    """What is sent, with `$placeholders`."""
+
+    def fill_known(self, **values: str) -> str:
+        """The text with these placeholders filled and every other `$` left as it is: formulas and prices hold some."""
+        return Template(self.text).safe_substitute(values)
+
+    def fill(self, **values: str) -> str:
+        """The text with its placeholders filled; raises `ConfigError` on one that nobody supplies."""
+        try:
+            return Template(self.text).substitute(values)
+        except KeyError as error:
+            problem, hint = f"nothing fills `${error.args[0]}`", nearest(str(error.args[0]), values)
+        except ValueError:
+            problem, hint = "a `$` begins no placeholder", None
+        known = ", ".join(f"${name}" for name in sorted(values))
+        expected = (f"placeholders among {known}, " if known else "no placeholders, ") + "and `$$` for a dollar sign"
+        raise ConfigError(problem, field=f"prompt {self.name}", expected=expected, suggestion=hint)
+
+
+def builtin(folder: str) -> Path:
+    """A folder of content that ships with the package: in the wheel as data, in a checkout at the top."""
+    package = Path(__file__).parent
+    shipped = package / "_content" / folder
+    return shipped if shipped.is_dir() else package.parent / folder
 
 
 def builtin_agents() -> Path:
-    """The descriptors that ship with the package: in the wheel as data, in a checkout at the top."""
-    package = Path(__file__).parent
-    shipped = package / "_content" / "agents"
-    return shipped if shipped.is_dir() else package.parent / "agents"
+    """The descriptors that ship with the package."""
+    return builtin("agents")
+
+
+def own_agents() -> Path:
+    """The user's own descriptors: `agents` under `ORCHESTRATOR_HOME`, or in the platform's folder for settings."""
+    if home := os.environ.get("ORCHESTRATOR_HOME"):
+        return Path(home).expanduser() / "agents"
+    from platformdirs import user_config_path
+
+    return user_config_path("orchestrator") / "agents"
 
 
 def shown(path: Path) -> str:
@@ -34,23 +98,48 @@ def read_toml(path: Path) -> dict[str, object]:
         raise ConfigError(f"is not TOML: {error}", file=shown(path), expected="TOML in UTF-8") from error
 
 
-def pool_files(root: Path, pool: str) -> list[Path]:
-    """The descriptor files of a folder that concern a pool: its own, and those at the folder's top."""
-    return sorted(root.glob("*.toml")) + sorted((root / pool).glob("*.toml"))
+def pool_files(root: Path, pool: str, kind: str = "toml") -> list[Path]:
+    """The files of a folder that concern a pool: its own, and those at the folder's top."""
+    return sorted(root.glob(f"*.{kind}")) + sorted((root / pool).glob(f"*.{kind}"))
+
+
+def toml_string(text: str) -> str:
+    """A text as a basic string of TOML, in quotes."""
+    whole = os.fsencode(text).decode("utf-8", "replace")  # what came from a command line may hold stray bytes
+    return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def load_prompt(name: str, folder: Path | None = None) -> Prompt:
+    """The prompt `NAME.md` from `prompts/` in or beside `folder`, else from the package; raises `ConfigError`."""
+    if folder is None:
+        return _shipped_prompt(name)
+    return _prompt(name, [parent / "prompts" for parent in (folder, folder.parent, folder.parent.parent)])
 
 
 def read_prompt(name: str, folder: Path) -> str:
-    """The prompt `NAME.md` from `prompts/` in the folder of the agents or beside it."""
-    places = [parent / "prompts" for parent in (folder, folder.parent, folder.parent.parent)]
-    for place in places:
-        if (path := place / f"{name}.md").is_file():
-            return _read_text(path)
-    known = sorted({path.stem for place in places for path in place.glob("*.md")})
+    """The text of a prompt, as `load_prompt` finds it."""
+    return load_prompt(name, folder).text
+
+
+@cache
+def _shipped_prompt(name: str) -> Prompt:
+    return _prompt(name, [])
+
+
+def _prompt(name: str, own: list[Path]) -> Prompt:
+    places = [*own, builtin("prompts")]
+    path = next((path for place in places if (path := place / f"{name}.md").is_file()), None)
+    if path is not None:
+        text = _read_text(path)
+        found = _VERSION.match(text)
+        sent = text[found.end() :] if found else text
+        return Prompt(name, found[1] if found else None, sha256(path.read_bytes()).hexdigest(), sent.strip("\r\n"))
+    mine = sorted({path.stem for place in own for path in place.glob("*.md")})
     raise ConfigError(
         f"there is no prompt `{name}`",
         field="prompt",
-        expected="one of " + ", ".join(known) if known else f"a file prompts/{name}.md beside the agents",
-        suggestion=nearest(name, known),
+        expected="one of " + ", ".join(mine) if mine else f"a file prompts/{name}.md beside the agents",
+        suggestion=nearest(name, {*mine, *(path.stem for path in builtin("prompts").glob("*.md"))}),
     )
 
 

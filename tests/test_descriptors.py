@@ -58,8 +58,8 @@ BROKEN = [
         {"pool.toml": '[pool]\ngoal = ["answer"]\n' + TOOL},
         snapshot(
             [
-                "pool/pool.toml: `pool.goal`: unknown key `goal`; expected one of description, goals; did you",
-                "mean `goals`?",
+                "pool/pool.toml: `pool.goal`: unknown key `goal`; expected one of description, goals, merger,",
+                "router; did you mean `goals`?",
             ]
         ),
     ),
@@ -182,10 +182,10 @@ BROKEN = [
     ),
     Broken(
         "a prompt where there are none",
-        {"a.toml": GPT + '[agents.a]\nmodel = "openai:gpt-4o"\nprompt = "expert"\n'},
+        {"a.toml": GPT + '[agents.a]\nmodel = "openai:gpt-4o"\nprompt = "nobody"\n'},
         snapshot(
             [
-                "pool/a.toml: `agents.a.prompt`: there is no prompt `expert`; expected a file prompts/expert.md",
+                "pool/a.toml: `agents.a.prompt`: there is no prompt `nobody`; expected a file prompts/nobody.md",
                 "beside the agents",
             ]
         ),
@@ -313,7 +313,8 @@ BROKEN = [
         snapshot(
             [
                 "pool/a.toml: `models.opnai:gpt-4o`: `opnai:gpt-4o` names no known provider; expected",
-                "`provider:id` with a provider among anthropic, openai, recorded; did you mean `openai:…`?",
+                "`provider:id` with a provider among anthropic, llamacpp, lmstudio, ollama, openai, recorded,",
+                "script, vllm; did you mean `openai:…`?",
             ]
         ),
     ),
@@ -323,7 +324,7 @@ BROKEN = [
         snapshot(
             [
                 "pool/a.toml: `models.gpt-4o`: `gpt-4o` names no known provider; expected `provider:id` with a",
-                "provider among anthropic, openai, recorded",
+                "provider among anthropic, llamacpp, lmstudio, ollama, openai, recorded, script, vllm",
             ]
         ),
     ),
@@ -333,7 +334,7 @@ BROKEN = [
         snapshot(
             [
                 "pool/a.toml: `models.openai:`: `openai:` names no model; expected `provider:id` with a provider",
-                "among anthropic, openai, recorded",
+                "among anthropic, llamacpp, lmstudio, ollama, openai, recorded, script, vllm",
             ]
         ),
     ),
@@ -358,7 +359,7 @@ BROKEN = [
         snapshot(
             [
                 "pool/a.toml: `models.openai:gpt-4o.price.ouput`: unknown key `ouput`; expected one of as_of,",
-                "input, output, source; did you mean `output`?",
+                "cache_write, cached, input, output, source; did you mean `output`?",
             ]
         ),
     ),
@@ -469,16 +470,17 @@ def test_a_pool_that_is_not_there_is_told_with_the_nearest(monkeypatch: pytest.M
     with pytest.raises(ConfigError) as caught:
         load_pool("ches", ["mine"], plugins=False)
     assert str(caught.value) == snapshot(
-        "`pool`: there is no pool `ches`; expected one of chess, local; did you mean `chess`?"
+        "`pool`: there is no pool `ches`; expected one of chess, cloud, local; did you mean `chess`?"
     )
 
 
 def test_a_model_of_a_vendor_without_a_door_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = folder_of({"a.toml": GPT + '[agents.a]\nmodel = "openai:gpt-4o"\n'}, tmp_path / "pool")
+    table = '[models."recorded:big"]\n[agents.a]\nmodel = "recorded:big"\n'
+    folder = folder_of({"a.toml": table}, tmp_path / "pool")
     assert complaint(folder, monkeypatch) == snapshot(
         [
-            "pool/a.toml: `models.openai:gpt-4o`: there is no door to the provider `openai`; expected an",
-            "entry for it in `providers`",
+            "pool/a.toml: `models.recorded:big`: there is no door to the provider `recorded`; expected one of",
+            "anthropic, llamacpp, lmstudio, ollama, openai, vllm",
         ]
     )
 
@@ -554,7 +556,7 @@ def test_a_folder_of_agents_joins_the_pool_that_is_asked_for(tmp_path: Path) -> 
     assert set(joined.agents) == {*local.agents, "everywhere"}
     assert joined.goals == local.goals
     assert list(load_pool("chess", [tmp_path], plugins=False).agents) == ["everywhere", "rook"]
-    assert pool_names([tmp_path], plugins=False) == ["chess", "local"]
+    assert pool_names([tmp_path], plugins=False) == ["chess", "cloud", "local"]
 
 
 def test_a_new_tool_in_a_file_of_its_own_answers(tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def call(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = No
 
 
 def expected_content() -> set[str]:
-    """Every file that a person edits under agents/, as it is called in the checkout."""
-    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "agents").rglob("*") if path.is_file()}
+    """Every file that a person edits, as it is called in the checkout."""
+    files = [path for folder in ("agents", "prompts", "starter") for path in (ROOT / folder).rglob("*")]
+    return {path.relative_to(ROOT).as_posix() for path in files if path.is_file() and "__pycache__" not in path.parts}
 
 
 def expected_code() -> set[str]:

@@ -26,10 +26,11 @@ from orchestrator import (
     Price,
     Resources,
     ToolError,
+    Usage,
     expert,
     load_folder,
 )
-from orchestrator.pool import as_agent
+from orchestrator.pool import as_agent, priced
 from orchestrator.pool.descriptors import Descriptor
 from tests.runs import ask
 
@@ -192,9 +193,9 @@ def test_functions_agents_and_models_together() -> None:
     pool = Pool([plain, said, GPT, shouted], name="mixed")
     assert list(pool.agents) == ["plain", "said", "loud"]
     assert list(pool.models) == ["openai:gpt-4o"]
-    assert (pool.model_of(said), pool.model_of(pool.agents["plain"])) == (GPT, None)
+    assert (pool.model_of(said), pool.model_of(pool.agents["plain"])) == (priced(GPT), None)
     assert pool.artifacts == ("answer", "question", "shout")
-    assert Pool([GPT, GPT, said]).models == {"openai:gpt-4o": GPT}
+    assert Pool([GPT, GPT, said]).models == {"openai:gpt-4o": priced(GPT)}
 
 
 def test_the_goal_is_the_answer_or_what_nobody_consumes() -> None:
@@ -419,4 +420,4 @@ def test_a_claim_decides_who_is_asked(tmp_path: Path) -> None:
 
 def test_cost_of_a_price_is_exact() -> None:
     price = Price(input=Decimal("0.15"), output=Decimal("0.6"), as_of=date(2026, 11, 21), source="list")
-    assert price.cost(1_000_000, 1) == Decimal("0.1500006")
+    assert price.cost(Usage(1_000_000, 1)) == Decimal("0.1500006")

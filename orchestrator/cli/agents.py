@@ -1,4 +1,4 @@
-"""`agents` lists, shows and validates descriptors, and prints their schema."""
+"""`agents` lists, shows, validates and adds descriptors, and prints their schema."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from orchestrator.cli.adding import add
 from orchestrator.cli.options import AgentsOption, JsonOption, PoolOption, pool_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="The agents of a pool and their descriptors.", no_args_is_help=True)
+app.command("add")(add)
 
 
 @app.command("list")

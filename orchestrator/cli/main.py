@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli import agents, doctor, graph, run, trace
+from orchestrator.cli import agents, doctor, graph, init, models, run, trace
 from orchestrator.cli.options import FAILED, USAGE, os_problem
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.version import __version__
@@ -27,7 +28,9 @@ app.command("run")(run.run)
 app.command("route")(run.route)
 app.add_typer(graph.app, name="graph")
 app.add_typer(agents.app, name="agents")
+app.add_typer(models.app, name="models")
 app.add_typer(trace.app, name="trace")
+app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 
 
@@ -48,6 +51,7 @@ def overall(
 
 def main() -> None:
     """Run the command line and exit with its code (SEMANTICS §3)."""
+    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # what it warns of, commands say themselves
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

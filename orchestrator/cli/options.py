@@ -24,6 +24,7 @@ __all__ = [
     "USAGE",
     "AgentsOption",
     "JsonOption",
+    "OptionalPoolOption",
     "PoolOption",
     "fault_injector",
     "known_expert",
@@ -35,6 +36,15 @@ __all__ = [
 
 FAILED, USAGE, LIMITED, ESCALATED, DEGRADED, INTERRUPTED = 1, 2, 4, 5, 6, 130
 
+OptionalPoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        help="Pool of agents to use; the local one where left out, with the experts of the cloud where keys are found.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 PoolOption = Annotated[str, typer.Option("--pool", help="Pool of agents to use.", metavar="NAME")]
 AgentsOption = Annotated[
     list[Path] | None,

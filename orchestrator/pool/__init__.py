@@ -2,7 +2,8 @@
 
 from orchestrator.pool.descriptors import Agent, Model, Price, parse_model_name
 from orchestrator.pool.experts import as_agent, expert
-from orchestrator.pool.files import descriptor_schema, load_folder, load_pool
+from orchestrator.pool.files import descriptor_schema, known_models, load_folder, load_pool
+from orchestrator.pool.prices import list_price, priced
 from orchestrator.pool.registry import Pool
 
 __all__ = [
@@ -13,7 +14,10 @@ __all__ = [
     "as_agent",
     "descriptor_schema",
     "expert",
+    "known_models",
+    "list_price",
     "load_folder",
     "load_pool",
     "parse_model_name",
+    "priced",
 ]

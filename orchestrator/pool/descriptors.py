@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar, get_args
 
 from pydantic import (
@@ -20,9 +21,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from orchestrator.errors import ConfigError, nearest
+from orchestrator.messages import Encoding, Usage
 
 __all__ = [
     "KNOWN_PROVIDERS",
+    "LOCAL_SERVERS",
     "NOT_IN_TABLES",
     "Agent",
     "Claiming",
@@ -36,7 +39,16 @@ __all__ = [
     "unknown_key",
 ]
 
-KNOWN_PROVIDERS: tuple[str, ...] = ("anthropic", "openai", "recorded")
+LOCAL_SERVERS: Mapping[str, str] = MappingProxyType(
+    {
+        "llamacpp": "http://localhost:8080/v1",
+        "lmstudio": "http://localhost:1234/v1",
+        "ollama": "http://localhost:11434/v1",
+        "vllm": "http://localhost:8000/v1",
+    }
+)
+"""Servers that speak OpenAI's protocol, and where they listen unless a model's `base_url` says otherwise."""
+KNOWN_PROVIDERS: tuple[str, ...] = tuple(sorted({"anthropic", "openai", "recorded", "script", *LOCAL_SERVERS}))
 """Words that may stand before the first colon of a model's name."""
 
 NOT_IN_TABLES = frozenset({"name", "source", "claim"})
@@ -98,12 +110,20 @@ class Price(BaseModel):
 
     input: Usd
     output: Usd
+    cached: Usd | None = None
+    """Input read from the vendor's cache; as other input where absent."""
+    cache_write: Usd | None = None
+    """Input written to it; as other input where absent."""
     as_of: date
     source: str
 
-    def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """USD for so many tokens."""
-        return (self.input * input_tokens + self.output * output_tokens) / 1_000_000
+    def cost(self, usage: Usage) -> Decimal:
+        """USD for so many tokens; cached ones are part of the input, thoughts part of the output."""
+        fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        cached = self.input if self.cached is None else self.cached
+        written = self.input if self.cache_write is None else self.cache_write
+        total = self.input * fresh + cached * usage.cached_tokens + written * usage.cache_write_tokens
+        return (total + self.output * usage.output_tokens) / 1_000_000
 
 
 class Model(Descriptor):
@@ -115,6 +135,11 @@ class Model(Descriptor):
     id: str = ""
     """The name that the vendor knows; read off the name where not given."""
     base_url: str | None = None
+    """Where its server listens; by default where the vendor's SDK looks, or the local server's usual place."""
+    key_env: str | None = None
+    """Environment variable that holds the key; by default the vendor's own, and none where a base URL is set."""
+    encoding: Encoding = "tools"
+    """How it writes actions when it is a router: by tool calls, or in tags."""
     price: Price | None = None
     free: bool = False
     """True for what costs nothing, such as a local server; an absent price is unknown, not zero."""
@@ -122,6 +147,8 @@ class Model(Descriptor):
     """Tokens of input and output together."""
     max_output: int = Field(default=4096, gt=0)
     """Tokens of output that a request allows at most."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sent only where given."""
     seconds: float | None = Field(default=None, ge=0)
     """Typical seconds to a whole reply, before any was seen."""
 
@@ -130,6 +157,9 @@ class Model(Descriptor):
         provider, model_id = parse_model_name(self.name, provider=self.provider, base_url=self.base_url)
         object.__setattr__(self, "provider", provider)
         object.__setattr__(self, "id", self.id or model_id)
+        if provider in LOCAL_SERVERS:
+            object.__setattr__(self, "base_url", self.base_url or LOCAL_SERVERS[provider])
+            object.__setattr__(self, "free", self.price is None)
         return self
 
 

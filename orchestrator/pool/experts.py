@@ -11,7 +11,7 @@ from typing import TypeVar, get_type_hints, overload
 from orchestrator.errors import ConfigError
 from orchestrator.pool.descriptors import Agent, Claiming, ToolFunction
 
-__all__ = ["artifact_parameters", "as_agent", "expert", "injected_parameters", "optional_parameters"]
+__all__ = ["artifact_parameters", "as_agent", "expert", "injected_parameters", "is_expert", "optional_parameters"]
 
 Function = TypeVar("Function", bound=ToolFunction)
 _MARK = "__agent__"
@@ -53,6 +53,11 @@ def as_agent(function: ToolFunction) -> Agent:
     """The agent of a function, decorated or not."""
     found: object = getattr(function, _MARK, None)
     return found if isinstance(found, Agent) else _describe(function, {})
+
+
+def is_expert(value: object) -> bool:
+    """Whether something was decorated with `@expert`."""
+    return callable(value) and isinstance(getattr(value, _MARK, None), Agent)
 
 
 def artifact_parameters(function: ToolFunction) -> tuple[str, ...]:

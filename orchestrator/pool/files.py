@@ -10,13 +10,14 @@ from typing import Annotated, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from orchestrator.content import builtin_agents, pool_files, read_prompt, read_toml, shown
+from orchestrator.content import builtin_agents, load_prompt, own_agents, pool_files, read_toml, shown
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, checked, unknown_key
 from orchestrator.pool.experts import as_agent
+from orchestrator.pool.modules import experts_in
 from orchestrator.pool.registry import Member, Pool
 
-__all__ = ["ENTRY_POINTS", "descriptor_schema", "load_folder", "load_pool", "pool_names"]
+__all__ = ["ENTRY_POINTS", "descriptor_schema", "known_models", "load_folder", "load_pool", "pool_names"]
 
 ENTRY_POINTS = "orchestrator.agents"
 """Entry-point group under which other packages offer agents."""
@@ -33,6 +34,10 @@ class PoolTable(BaseModel):
     goals: Annotated[list[str], Field(min_length=1)]
     """Artifacts that a run may end in, best first."""
     description: str = ""
+    router: str | None = None
+    """Model that an LLM router asks unless told otherwise."""
+    merger: str | None = None
+    """Model that merges replies where the merge needs one."""
 
 
 class PoolFile(BaseModel):
@@ -51,43 +56,78 @@ class _Found:
 
     members: list[Member] = field(default_factory=list[Member])
     goals: tuple[str, ...] | None = None
+    router: str | None = None
+    merger: str | None = None
     source: str | None = None
     """The file that states the goals."""
 
     def read(self, path: Path) -> None:
-        """Add a file; goals that it states replace those of files before it."""
+        """Add a file; what its [pool] table states replaces what files before it did."""
         file = shown(path)
         tables = checked(PoolFile, read_toml(path), file=file, where="")
         self.members += [_described(Model, name, table, file) for name, table in tables.models.items()]
         self.members += [_agent(name, table, path) for name, table in tables.agents.items()]
         if tables.pool is not None:
-            self.goals, self.source = tuple(tables.pool.goals), file
+            self._take(_Found([], tuple(tables.pool.goals), tables.pool.router, tables.pool.merger, file))
 
-    def add(self, other: _Found, *, goals: bool) -> None:
-        """Add what a plug-in offers, with its goals where it is the pool that was asked for."""
+    def add(self, other: _Found, *, pool: bool) -> None:
+        """Add what a plug-in or folder offers, with its goals and roles where it is the pool that was asked for."""
         self.members += other.members
-        if goals and other.goals is not None:
+        if pool:
+            self._take(other)
+
+    def lay_over(self, other: _Found) -> None:
+        """Add a folder whose models replace those of the same name from folders before it."""
+        anew = {member.name for member in other.members if isinstance(member, Model)}
+        self.members = [each for each in self.members if not (isinstance(each, Model) and each.name in anew)]
+        self.add(other, pool=True)
+
+    def tools_named(self) -> set[tuple[str, str]]:
+        """(file, function) of every tool that a descriptor names by its file."""
+        tools = [member.tool for member in self.members if isinstance(member, Agent) and isinstance(member.tool, str)]
+        return {(Path(where).name, name) for where, _, name in (tool.rpartition(":") for tool in tools)}
+
+    def pool(self, name: str) -> Pool:
+        """All of it as a pool."""
+        return Pool(
+            self.members, goals=self.goals, name=name, source=self.source, router=self.router, merger=self.merger
+        )
+
+    def _take(self, other: _Found) -> None:
+        if other.goals is not None:
             self.goals, self.source = other.goals, other.source
+        self.router, self.merger = other.router or self.router, other.merger or self.merger
 
 
-def load_pool(name: str = "local", folders: Sequence[str | Path] = (), *, plugins: bool = True) -> Pool:
-    """The pool `name` from the package, from `folders` and from installed plug-ins; raises `ConfigError`."""
-    roots = [builtin_agents(), *map(_folder, folders)]
+def load_pool(
+    name: str = "local", folders: Sequence[str | Path] = (), *, plugins: bool = True, own: bool = True
+) -> Pool:
+    """The pool `name` from the package, the user's own folder, `folders` and plug-ins; raises `ConfigError`.
+
+    Each folder may describe a model anew that one before it described. With `own=False` the user's own folder, where
+    `agents add` writes (see `own_agents`), is left out, with `plugins=False` what other packages offer.
+    """
+    roots = _roots(folders, own=own)
     offered = _plugged_in() if plugins else {}
     if not any((root / name).is_dir() for root in roots) and name not in offered:
-        known = pool_names(folders, plugins=plugins)
+        known = pool_names(folders, plugins=plugins, own=own)
         raise ConfigError(
             f"there is no pool `{name}`",
             field="pool",
             expected="one of " + ", ".join(known),
             suggestion=nearest(name, known),
         )
-    found = _Found()
-    for file in (file for root in roots for file in pool_files(root, name)):
-        found.read(file)
+    found, given = _Found(), {_folder(folder) for folder in folders}
+    for root in roots:
+        here = _Found()
+        for file in pool_files(root, name):
+            here.read(file)
+        if root in given:
+            here.members += experts_in(pool_files(root, name, "py"), here.tools_named())
+        found.lay_over(here)
     for point, plugged in offered.items():
-        found.add(plugged, goals=point == name)
-    return Pool(found.members, goals=found.goals, name=name, source=found.source)
+        found.add(plugged, pool=point == name)
+    return found.pool(name)
 
 
 def load_folder(folder: str | Path) -> Pool:
@@ -96,14 +136,24 @@ def load_folder(folder: str | Path) -> Pool:
     found = _Found(source=str(folder))
     for file in sorted(root.rglob("*.toml")):
         found.read(file)
-    return Pool(found.members, goals=found.goals, name=root.name, source=found.source)
+    return found.pool(root.name)
 
 
-def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True) -> list[str]:
+def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True, own: bool = True) -> list[str]:
     """Names of all pools that can be loaded."""
-    roots = [builtin_agents(), *map(_folder, folders)]
-    named = {path.parent.name for root in roots for path in root.glob("*/*.toml")}
+    named = {path.parent.name for root in _roots(folders, own=own) for path in root.glob("*/*.toml")}
     return sorted(named | set(_plugged_in() if plugins else ()))
+
+
+def known_models(folders: Sequence[str | Path] = (), *, own: bool = True) -> dict[str, Model]:
+    """Every model that a table describes in the package, the user's own folder and `folders`, by name."""
+    found: dict[str, Model] = {}
+    for root in _roots(folders, own=own):
+        for path in sorted(root.rglob("*.toml")):
+            file = shown(path)
+            tables = checked(PoolFile, read_toml(path), file=file, where="").models
+            found |= {name: _described(Model, name, table, file) for name, table in tables.items()}
+    return found
 
 
 def descriptor_schema() -> dict[str, JsonValue]:
@@ -118,6 +168,13 @@ def descriptor_schema() -> dict[str, JsonValue]:
         schema["$defs"][kind.__name__] = table
         schema["properties"][tables]["additionalProperties"] = {"$ref": f"#/$defs/{kind.__name__}"}
     return cast("dict[str, JsonValue]", schema)
+
+
+def _roots(folders: Sequence[str | Path], *, own: bool) -> list[Path]:
+    """The folders to read, each once: the package's, the user's own where there is one, those that were named."""
+    mine = [own_agents()] if own and own_agents().is_dir() else []
+    roots = [builtin_agents(), *mine, *map(_folder, folders)]
+    return list({root.resolve(): root for root in reversed(roots)}.values())[::-1]
 
 
 def _folder(folder: str | Path) -> Path:
@@ -146,7 +203,7 @@ def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
     if agent.prompt is None:
         return agent
     try:
-        return agent.model_copy(update={"prompt": read_prompt(agent.prompt, path.parent)})
+        prompt = load_prompt(agent.prompt, path.parent)
     except ConfigError as error:
         raise ConfigError(
             error.problem,
@@ -155,6 +212,8 @@ def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
             expected=error.expected,
             suggestion=error.suggestion,
         ) from error
+    told = prompt.fill_known(name=name, role=agent.role or "general questions")
+    return agent.model_copy(update={"prompt": told})
 
 
 def _plugged_in() -> dict[str, _Found]:
@@ -174,7 +233,7 @@ def _offered(point: EntryPoint) -> _Found:
             found.read(file)
     elif isinstance(offered, Pool):
         found.members += [*offered.models.values(), *offered.agents.values()]
-        found.goals = offered.goals
+        found.goals, found.router, found.merger = offered.goals, offered.router, offered.merger
     elif isinstance(offered, (list, tuple)):
         found.members += [_member(member, source) for member in cast("Iterable[object]", offered)]
     else:

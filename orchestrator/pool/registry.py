@@ -8,6 +8,7 @@ from types import MappingProxyType
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.descriptors import Agent, Model
 from orchestrator.pool.experts import as_agent
+from orchestrator.pool.prices import PricedModels
 
 __all__ = ["Member", "Pool"]
 
@@ -19,7 +20,8 @@ class Pool:
     """Models and agents by name, and the goals that a run may end in, best first.
 
     Raises `ConfigError` on a duplicate name, an agent whose model is not there, an artifact that is consumed
-    but produced by nobody, and a goal that nothing produces; `source` is the file to name for the goals.
+    but produced by nobody, a goal that nothing produces, and a router or merger that is no model of it; `source`
+    is the file to name for the goals.
     """
 
     def __init__(
@@ -29,15 +31,21 @@ class Pool:
         goals: Iterable[str] | None = None,
         name: str = "pool",
         source: str | None = None,
+        router: str | None = None,
+        merger: str | None = None,
     ) -> None:
         self.name = name
+        self.router = router
+        """Name of the model that an LLM router asks unless told otherwise."""
+        self.merger = merger
+        """Name of the model that merges replies where the merge needs one."""
         self._source = source
         agents: dict[str, Agent] = {}
         models: dict[str, Model] = {}
         for member in members:
             _add(member, agents, models)
         self.agents: Mapping[str, Agent] = MappingProxyType(agents)
-        self.models: Mapping[str, Model] = MappingProxyType(models)
+        self.models: Mapping[str, Model] = PricedModels(models)
         self.goals: tuple[str, ...] = tuple(goals) if goals is not None else _default_goals(agents.values())
         self._check()
 
@@ -67,16 +75,22 @@ class Pool:
             self._check_inputs(agent)
         for goal in self.goals:
             self._check_goal(goal, "pool.goals")
+        for field, model in (("pool.router", self.router), ("pool.merger", self.merger)):
+            if model is not None and model not in self.models:
+                raise self._no_model(model, self._source, field)
 
     def _check_model(self, agent: Agent) -> None:
         if agent.model is not None and agent.model not in self.models:
-            raise ConfigError(
-                f"there is no model `{agent.model}`",
-                file=agent.source,
-                field=f"agents.{agent.name}.model",
-                expected="one of " + ", ".join(sorted(self.models)) if self.models else "a [models] table that has it",
-                suggestion=nearest(agent.model, self.models),
-            )
+            raise self._no_model(agent.model, agent.source, f"agents.{agent.name}.model")
+
+    def _no_model(self, model: str, file: str | None, field: str) -> ConfigError:
+        return ConfigError(
+            f"there is no model `{model}`",
+            file=file,
+            field=field,
+            expected="one of " + ", ".join(sorted(self.models)) if self.models else "a [models] table that has it",
+            suggestion=nearest(model, self.models),
+        )
 
     def _check_inputs(self, agent: Agent) -> None:
         for artifact in agent.consumes:

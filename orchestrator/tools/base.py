@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 __all__ = ["CANNOT", "Claim", "Resources", "Tool"]
 
@@ -59,8 +59,13 @@ class Tool:
         """How surely the tool can take the question; without a test of its own it always can."""
         if self.claim is None:
             return SURE
-        said = self.claim(question, resources) if _wants_resources(self.claim) else self.claim(question)
-        return said if isinstance(said, Claim) else Claim(float(cast("float", said)))
+        with _Guard() as guard:
+            said = self.claim(question, resources) if _wants_resources(self.claim) else self.claim(question)
+            claim = said if isinstance(said, Claim) else Claim(float(cast("float", said)))
+            if 0 <= claim.p <= 1:
+                return claim
+            raise ValueError(f"{claim.p} is no probability")
+        return Claim(0.0, f"its claim cannot be had: {guard.error}")
 
     async def call(self, inputs: Mapping[str, object], resources: Resources) -> object:
         """The tool's result; a plain function runs in a thread, so that it blocks nobody."""
@@ -69,6 +74,24 @@ class Tool:
             return await _awaited(self.function(**inputs, **injected))
         result = await _in_thread(lambda: self.function(**inputs, **injected))
         return await _awaited(result) if inspect.isawaitable(result) else result
+
+
+class _Guard:
+    """Keeps what a user's claim raises: an expert that cannot speak for itself is left out, and the run goes on."""
+
+    def __init__(self) -> None:
+        self.error = ""
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Keep an error in words; what ends the process goes on its way."""
+        self.error = f"{type(error).__name__}: {error}"
+        return isinstance(error, Exception)
 
 
 def _wants_resources(claim: Callable[..., object]) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
-from hashlib import sha256
-from importlib import import_module, util
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool import Agent, Pool
 from orchestrator.pool.experts import artifact_parameters, injected_parameters, optional_parameters
+from orchestrator.pool.modules import BROKEN, module_of_file
 from orchestrator.tools.base import Resources, Tool
 
 __all__ = ["BUILT_IN", "bind"]
@@ -30,9 +29,6 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     }
 )
 """Modules of the built-in tools; each has `claim` and `answer`."""
-
-BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, OSError)
-"""What running a module of somebody else's may raise for a mistake in it."""
 
 
 def bind(pool: Pool) -> dict[str, Tool]:
@@ -96,18 +92,15 @@ def _module(agent: Agent, name: str) -> ModuleType:
 
 def _module_of_file(agent: Agent, name: str) -> ModuleType:
     folder = Path(agent.source).parent if agent.source else Path()
-    path = (folder / name).resolve()
-    spec = util.spec_from_file_location(f"_thinkroute_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise _missing(agent, f"there is no file `{folder / name}`", "a path from the folder of the descriptor")
-    module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
     try:
-        spec.loader.exec_module(module)
-    except BROKEN as error:
-        problem = f"`{folder / name}` cannot be loaded: {type(error).__name__}: {error}"
-        raise _missing(agent, problem, "Python that can be imported") from error
-    return module
+        return module_of_file(folder / name)
+    except ConfigError as error:
+        problem = (
+            f"there is no file `{folder / name}`"
+            if not (folder / name).is_file()
+            else f"`{error.file}` {error.problem}"
+        )
+        raise _missing(agent, problem, error.expected or "a Python file") from error
 
 
 def _missing(agent: Agent, problem: str, expected: str, suggestion: str | None = None) -> ConfigError:

@@ -1,0 +1,132 @@
+"""The options of `run` and `route`, each with its help."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class RouterName(StrEnum):
+    """Routers of the command line."""
+
+    llm = "llm"
+    plan = "plan"
+
+
+class MergeName(StrEnum):
+    """Merges of the command line."""
+
+    first = "first"
+    router = "router"
+    synthesise = "synthesise"
+    vote = "vote"
+
+
+class PreferName(StrEnum):
+    """What money is worth."""
+
+    quality = "quality"
+    balanced = "balanced"
+    cheap = "cheap"
+
+
+QuestionArgument = Annotated[
+    str | None, typer.Argument(help="The question; read from standard input where left out.", show_default=False)
+]
+GoalOption = Annotated[str | None, typer.Option("--goal", help="Artifact that is wanted.", metavar="ARTIFACT")]
+RouterOption = Annotated[
+    RouterName | None,
+    typer.Option(
+        "--router",
+        help="Who decides what happens next: llm where a model for it is found, else plan.",
+        show_default=False,
+    ),
+]
+RouterModelOption = Annotated[
+    str | None,
+    typer.Option("--router-model", help="Model of the LLM router.", metavar="PROVIDER:ID", show_default=False),
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Model to ask as an expert, without a descriptor; repeatable.", metavar="PROVIDER:ID"),
+]
+MergeOption = Annotated[
+    MergeName | None,
+    typer.Option(
+        "--merge",
+        help="How replies become one answer; the router's where it gives one, first for one analysis, else vote.",
+        show_default=False,
+    ),
+]
+AnalysesOption = Annotated[int, typer.Option("--analyses", help="Distinct experts to ask.", min=1, metavar="K")]
+PreferOption = Annotated[PreferName, typer.Option("--prefer", help="What money is worth against quality.")]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="USD that the run may spend at most.", metavar="USD", show_default=False)
+]
+TokensOption = Annotated[int | None, typer.Option("--max-tokens", help="Tokens at most.", min=1, metavar="N")]
+TurnsOption = Annotated[
+    int | None, typer.Option("--max-turns", help="Turns of the router at most.", min=1, metavar="N")
+]
+DeadlineOption = Annotated[
+    float | None, typer.Option("--deadline", help="Seconds at most.", min=0.0, metavar="SECONDS")
+]
+DocsOption = Annotated[
+    Path | None,
+    typer.Option("--docs", help="Folder of documents to search.", metavar="DIR", exists=True, file_okay=False),
+]
+TableOption = Annotated[
+    list[Path] | None,
+    typer.Option("--table", help="CSV file to total; repeatable.", metavar="FILE", exists=True, dir_okay=False),
+]
+RecordedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recorded", help="Recorded outcomes: the models in the file are the pool.", metavar="FILE", exists=True
+    ),
+]
+CaseOption = Annotated[str | None, typer.Option("--case", help="Id of a recorded case.", metavar="ID")]
+FailOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail",
+        help="Make an expert fail: error, timeout, refusal or malformed; N attempts, else always; '*' is every expert.",
+        metavar="AGENT[=KIND][:N]",
+    ),
+]
+CassetteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cassette", help="Replay the calls of models from this file; none is made.", metavar="FILE", dir_okay=False
+    ),
+]
+RecordOption = Annotated[bool, typer.Option("--record", help="With --cassette: make the calls, and record them.")]
+SystemOption = Annotated[
+    Path | None,
+    typer.Option("--system", help="Text file with instructions.", metavar="FILE", exists=True, dir_okay=False),
+]
+MessagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--messages",
+        help="JSON file with a list of messages; the last of a user is the question.",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+FileOption = Annotated[
+    list[Path] | None,
+    typer.Option("--file", help="Text file to attach; repeatable.", metavar="FILE", exists=True, dir_okay=False),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 where the decision is degraded.")]
+TraceOption = Annotated[Path | None, typer.Option("--trace", help="Write the trace here.", metavar="FILE")]
+NoTraceOption = Annotated[bool, typer.Option("--no-trace", help="Write no trace.")]
+NoContentOption = Annotated[bool, typer.Option("--no-content", help="Leave questions and answers out of the trace.")]
+StreamOption = Annotated[bool, typer.Option("--stream", help="Show what router and merge agent write as it arrives.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Show every expert considered, and the router's prompt.")
+]

@@ -1,0 +1,55 @@
+"""Loads the Python files that stand beside descriptors, and finds the experts decorated in them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+
+from orchestrator.content import shown
+from orchestrator.errors import ConfigError
+from orchestrator.pool.experts import is_expert
+
+__all__ = ["BROKEN", "experts_in", "module_of_file"]
+
+BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
+"""What a module that cannot be loaded may raise."""
+
+
+def module_of_file(path: Path) -> ModuleType:
+    """The module of a Python file, loaded once while the file stays as it is; raises `ConfigError`."""
+    place = path.resolve()
+    if not place.is_file():
+        raise ConfigError(
+            "there is no such file", file=shown(path), expected="a path from the folder of the descriptor"
+        )
+    stamp = sha256(f"{place}:{place.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    name = f"_thinkroute_{place.stem}_{stamp}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = util.spec_from_file_location(name, place)
+    if spec is None or spec.loader is None:
+        raise ConfigError("cannot be loaded", file=shown(path), expected="a Python file")
+    module = util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BROKEN as error:
+        del sys.modules[name]
+        problem = f"cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigError(problem, file=shown(path), expected="Python that can be imported") from error
+    return module
+
+
+def experts_in(files: Iterable[Path], named: set[tuple[str, str]]) -> list[Callable[..., object]]:
+    """Functions that are decorated in files, but for those that a descriptor names as (file, function) already."""
+    found: list[Callable[..., object]] = []
+    for path in files:
+        module = module_of_file(path)
+        for name, value in sorted(vars(module).items()):
+            if is_expert(value) and value.__module__ == module.__name__ and (path.name, name) not in named:
+                found.append(value)
+    return found
