@@ -80,13 +80,13 @@ def time_once(subject: Subject, env: dict[str, str]) -> float:
     return first if subject.until == "first byte" else whole
 
 
-def peer_python(distribution: str, cache: Path) -> Path:
-    """The interpreter of an environment that holds one peer, made at the first asking."""
+def peer_python(distribution: str, cache: Path, *wanted: str) -> Path:
+    """The interpreter of an environment that holds one peer, made at the first asking; `wanted` is for pip, too."""
     home = cache / distribution
     python = home / "bin" / "python"
     if not (home / ".ready").exists():
         venv.create(home, with_pip=True, clear=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", distribution], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", distribution, *wanted], check=True)
         (home / ".ready").touch()
     return python
 

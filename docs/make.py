@@ -1,15 +1,19 @@
-"""Makes the pictures of the README anew from a real rerouted run: `make docs`."""
+"""Makes the pictures of the README and its cassette anew: `make docs`."""
 
 from __future__ import annotations
 
 import io
+import json
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator import Orchestrator, load_pool
+from orchestrator import Budget, Completion, Orchestrator, ScriptProvider, ToolCall, Usage, load_pool
+from orchestrator.cli.wanted import Wanted, composed
 from orchestrator.errors import FailureKind
+from orchestrator.providers import RecordingProvider
 from orchestrator.render import LiveRun, Screen, why_trace
 from orchestrator.render.screen import THEME
 from orchestrator.runtime import Clocks
@@ -17,6 +21,8 @@ from orchestrator.trace import read_trace
 
 HERE = Path(__file__).parent
 QUESTION = "What is 17% of 2,340?"
+LARGER, ROUTER = "Which is larger, 3/7 or 2/5?", "openai:gpt-6.1-terra"
+CASSETTE = HERE.parent / "examples" / "data" / "larger.jsonl"
 STARTED = 1_795_219_200.0
 
 
@@ -52,8 +58,29 @@ def save(screen: Screen, name: str, command: str) -> None:
     screen.out.save_svg(str(HERE / f"{name}.svg"), title=command, unique_id=name)
 
 
+def record() -> None:
+    """Write the cassette that the README replays: what a router model might say to its question."""
+    CASSETTE.parent.mkdir(parents=True, exist_ok=True)
+    CASSETTE.unlink(missing_ok=True)
+    CASSETTE.touch()
+    wanted = Wanted(question=LARGER, router_model=ROUTER, budget="0.05", cassette=CASSETTE)
+    asks = ToolCall("call_1", "algebra", json.dumps({"query": "3/7 - 2/5"}))
+    thinks = Completion("The sign of the difference tells; algebra is exact.", (asks,), "calls", Usage(1310, 34))
+    answers = Completion("3/7 is larger, by 1/35.", usage=Usage(1398, 12))
+    script = ScriptProvider({ROUTER.partition(":")[2]: [thinks, answers]})
+    Orchestrator(
+        composed(wanted).pool,
+        router=ROUTER,
+        providers={"openai": RecordingProvider(script, CASSETTE)},
+        budget=Budget(usd=Decimal("0.05")),
+        trace=False,
+    ).run_sync(LARGER)
+    script.finish()
+
+
 def main() -> None:
-    """Run, draw, explain."""
+    """Run, draw, explain, record."""
+    record()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "run.jsonl"
         clock = Ticking(0.002)

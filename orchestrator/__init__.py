@@ -10,12 +10,12 @@ from orchestrator.version import __version__
 if TYPE_CHECKING:
     from orchestrator.budget import Budget
     from orchestrator.errors import ConfigError, OrchestratorError, ProviderError, ToolError
-    from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, Usage
+    from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, ToolCall, Usage
     from orchestrator.pipeline import Explanation, Orchestrator
     from orchestrator.pool import Agent, Model, Pool, Price, expert, load_folder, load_pool
     from orchestrator.protocol import Answer, Route, Think, Turn
-    from orchestrator.providers import read_recorded
-    from orchestrator.routers import View
+    from orchestrator.providers import Completion, ScriptProvider, read_recorded
+    from orchestrator.routers import LLMRouter, View
     from orchestrator.tools import Claim, Resources
 
 __all__ = [
@@ -24,11 +24,13 @@ __all__ = [
     "Answer",
     "Budget",
     "Claim",
+    "Completion",
     "ConfigError",
     "Decision",
     "Dissent",
     "Explanation",
     "Goal",
+    "LLMRouter",
     "Message",
     "Model",
     "Orchestrator",
@@ -40,7 +42,9 @@ __all__ = [
     "Reply",
     "Resources",
     "Route",
+    "ScriptProvider",
     "Think",
+    "ToolCall",
     "ToolError",
     "Turn",
     "Usage",
@@ -55,12 +59,12 @@ __all__ = [
 _HOMES = {
     "budget": ("Budget",),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "ToolError"),
-    "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "Usage"),
+    "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "ToolCall", "Usage"),
     "pipeline": ("Explanation", "Orchestrator"),
     "pool": ("Agent", "Model", "Pool", "Price", "expert", "load_folder", "load_pool"),
     "protocol": ("Answer", "Route", "Think", "Turn"),
-    "providers": ("read_recorded",),
-    "routers": ("View",),
+    "providers": ("Completion", "ScriptProvider", "read_recorded"),
+    "routers": ("LLMRouter", "View"),
     "tools": ("Claim", "Resources"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from orchestrator.errors import AttemptError, ConfigError, FailureKind, nearest
-from orchestrator.messages import Failed, Goal, Message, Question, Reply, as_text
+from orchestrator.errors import AttemptError, FailureKind, ProviderError
+from orchestrator.messages import Failed, Goal, Reply, as_text
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route
-from orchestrator.providers import Call, Paid, Result
+from orchestrator.providers import Call, Completion, Paid, Quote, Result
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
@@ -72,34 +72,11 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
     """The attempts to make; a goal that is reached is never reached again."""
     found: list[_Attempt] = []
     for route in state.routes:
-        agent = _expert(route.agent, context)
-        goal = Goal(agent.produces, route.query, route.slot)
-        if route.toward is None:
-            goal = replace(goal, slot=_slot(agent, goal, state, found))
-        twice = any((other.agent.name, other.goal) == (agent.name, goal) for other in found)
-        if state.reached(goal) is None and not twice:
+        agent = context.facilities.pool.agents[route.agent]
+        goal = state.goal_of(route)
+        if state.reached(goal) is None:
             found.append(_Attempt(state.attempts + len(found) + 1, agent, goal, route))
     return found
-
-
-def _expert(name: str, context: RunContext) -> Agent:
-    agents = context.facilities.pool.agents
-    if name not in agents:
-        raise ConfigError(
-            f"there is no expert `{name}`",
-            field=f"router {context.router.name}",
-            expected="one of " + ", ".join(sorted(agents)),
-            suggestion=nearest(name, agents),
-        )
-    return agents[name]
-
-
-def _slot(agent: Agent, goal: Goal, state: RunState, found: list[_Attempt]) -> int:
-    """A router that asks several experts the same wants an analysis of each: a slot of its own for every one."""
-    given = [(reply.agent, reply.goal) for reply in state.replies]
-    given += [(attempt.agent.name, attempt.goal) for attempt in found]
-    alike = {name: other.slot for name, other in given if (other.artifact, other.query) == (goal.artifact, goal.query)}
-    return alike.get(agent.name, max(alike.values(), default=0) + 1)
 
 
 async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, context: RunContext) -> Reply | Failure:
@@ -155,43 +132,56 @@ def _malformed(result: Result | None) -> AttemptError | None:
 
 
 def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext) -> Call:
-    agent, facilities = attempt.agent, context.facilities
-    model = facilities.pool.model_of(agent)
-    asked = _asked(state.question, attempt.goal.query, agent)
-    inputs = {name: reply.value for name, reply in state.values(attempt.goal.query).items()} | {"question": asked.text}
-
-    async def ask_tool() -> Result:
-        if missing := [name for name in agent.consumes if name not in inputs]:
-            raise AttemptError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request")
-        tool = facilities.tools[agent.name]
-        given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
-        value = await tool.call(given, facilities.resources)
-        as_text(value)  # what nobody can read fails here, not in a merge
-        return Result(value)
-
-    async def ask_model() -> Result:
-        if model is None:
-            return await ask_tool()
-        completion = await facilities.provider_of(model).complete(model, asked)
-        return Result(completion.text, completion.usage, completion.cost, completion.exact)
-
-    return Call(
+    agent = attempt.agent
+    common = Call(
         attempt=attempt.number,
-        key=health_key(agent, model),
-        work=ask_tool if model is None else ask_model,
-        quote=context.weigher.quote(agent),
+        key=health_key(agent, context.facilities.pool.model_of(agent)),
+        work=lambda _: _asked_tool(attempt, state, context),
+        quote=Quote,
         timeout=agent.timeout,
         retries=retries,
-        fault=_fault(attempt, context, asked.case),
+        fault=_fault(attempt, context, state.question.case),
     )
+    model = context.facilities.pool.model_of(agent)
+    if model is None:
+        return common
+    asked = context.weigher.model_call(agent, attempt.goal.query, _inputs(attempt, state))
+
+    async def work(quote: Quote) -> Result:
+        return _text_of(await asked.work(quote))
+
+    left = context.ledger
+    return replace(common, work=work, quote=lambda: asked.quote(left.remaining_usd), model=model.name, bill=asked.bill)
 
 
-def _asked(question: Question, query: str, agent: Agent) -> Question:
-    """What the expert is asked: the run's question or the route's query, after the agent's prompt."""
-    asked = replace(question, messages=(Message("user", query),), case=None) if query else question
-    if agent.prompt is None:
-        return asked
-    return replace(asked, messages=(Message("system", agent.prompt), *asked.messages))
+def _inputs(attempt: _Attempt, state: RunState) -> dict[str, object]:
+    """Artifacts that are there for the query, by name."""
+    given = {name: reply.value for name, reply in state.values(attempt.goal.query).items()}
+    return given | {"question": attempt.goal.query or state.question.text}
+
+
+async def _asked_tool(attempt: _Attempt, state: RunState, context: RunContext) -> Result:
+    inputs, agent = _inputs(attempt, state), attempt.agent
+    if missing := [name for name in agent.consumes if name not in inputs]:
+        raise AttemptError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request")
+    tool = context.facilities.tools[agent.name]
+    given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
+    value = await tool.call(given, context.facilities.resources)
+    as_text(value)  # what nobody can read fails here, not in a merge
+    return Result(value)
+
+
+def _text_of(result: Result) -> Result:
+    """An expert's completion as its reply; one that was cut off or declined is none. Raises `ProviderError`."""
+    completion = result.value
+    if not isinstance(completion, Completion):
+        raise TypeError(f"a provider gave {type(completion).__name__}")
+    usage = result.usage if result.exact else None
+    if completion.finish == "refusal":
+        raise ProviderError("the model declined", kind="refusal", usage=usage)
+    if completion.finish == "length":
+        raise ProviderError("cut off by the length limit", kind="malformed", usage=usage)
+    return replace(result, value=completion.text)
 
 
 def _fault(attempt: _Attempt, context: RunContext, case: str | None) -> FailureKind | None:

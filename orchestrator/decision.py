@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from orchestrator.errors import ConfigError
-from orchestrator.merge import MergeRule, merge_named
+from orchestrator.merge import AskingMerge, MergeRule, merge_named
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
@@ -27,7 +27,12 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     if not replies:
         return _decision(state, context, None, None, "escalated", None)
     rule = _rule(state, context)
-    merged = _checked(await rule.merge(state.question, replies), rule)
+    if context.set_aside is not None:
+        context.ledger.give_back(context.set_aside)
+    if isinstance(rule, AskingMerge):
+        merged = _checked(await rule.merge(state.question, replies, context.asking("merge")), rule)
+    else:
+        merged = _checked(await rule.merge(state.question, replies), rule)
     context.journal.write(
         Merged(
             method=rule.name,
@@ -105,8 +110,8 @@ def _decision(  # noqa: PLR0917 - one private call
         cost_exact=ledger.exact,
         usage=ledger.usage,
         turns=state.turns,
-        control_calls=0,
-        merge_calls=0,
+        control_calls=tally.control_calls,
+        merge_calls=tally.merge_calls,
         expert_calls=tally.expert_calls,
         reroutes=tally.reroutes,
         seconds=round(context.seconds(), 6),

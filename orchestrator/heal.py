@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from orchestrator.messages import Goal
-from orchestrator.planner import Choice
+from orchestrator.planner import FAILED, Choice
 from orchestrator.protocol import Route
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState
@@ -198,7 +198,7 @@ def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
     reasons += [
         f"{candidate.agent}: {candidate.why_not}"
         for candidate in choice.candidates
-        if candidate.why_not not in (None, CANNOT_TAKE, "failed in this run") and candidate.why_not not in choice.limits
+        if candidate.why_not not in (None, CANNOT_TAKE, FAILED) and candidate.why_not not in choice.limits
     ]
     if not state.failures and all(agent.model is None for agent in context.facilities.pool.agents.values()):
         reasons.append(NO_MODEL)

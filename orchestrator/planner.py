@@ -16,6 +16,10 @@ from orchestrator.weights import Weigher
 __all__ = ["Choice", "Planner", "graph_of"]
 
 
+FAILED, LEFT_OUT = "failed in this run", "left out"
+"""Why not, of an expert that failed, and of one that the caller asked to do without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What was chosen for a goal, and out of what."""
@@ -74,7 +78,13 @@ class Planner:
             for expert in self._graph.producers(artifact)
         ]
         routes = tuple(
-            Route(step.agent, goal.query, goal.slot if step.produces == goal.artifact else 1, goal)
+            Route(
+                step.agent,
+                goal.query,
+                artifact=step.produces,
+                slot=goal.slot if step.produces == goal.artifact else 1,
+                toward=goal,
+            )
             for step in (plan.ready(have) if plan else ())
         )
         return Choice(goal, plan, routes, tuple(candidates))
@@ -99,7 +109,9 @@ class Planner:
         agent = self._pool.agents[name]
         candidate = self._weigher.weigh(agent, goal.query)
         if state.has_failed(name, goal.query):
-            return candidate.model_copy(update={"weight": None, "why_not": "failed in this run"})
+            left_out = any(f.failed.agent == name and not f.attempt for f in state.failures)
+            why_not = LEFT_OUT if left_out else FAILED
+            return candidate.model_copy(update={"weight": None, "why_not": why_not})
         if agent.produces == goal.artifact and name in taken:
             return candidate.model_copy(update={"weight": None, "why_not": "serves another analysis"})
         return candidate

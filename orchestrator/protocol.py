@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 from orchestrator.errors import ActionError, ActionFault
 from orchestrator.messages import Goal, Message, ToolCall
@@ -15,7 +15,6 @@ __all__ = [
     "ANSWER_TOOL",
     "Action",
     "Answer",
-    "Encoding",
     "Route",
     "Think",
     "Turn",
@@ -24,7 +23,6 @@ __all__ = [
     "resolve_names",
 ]
 
-Encoding = Literal["tools", "tags"]
 ANSWER_TOOL = "answer"
 """Name of the tool by which a router answers."""
 
@@ -43,6 +41,8 @@ class Route:
     agent: str
     query: str = ""
     """What to ask it; empty for the run's own question."""
+    artifact: str = ""
+    """What the expert produces; filled in when the route is taken."""
     slot: int = 1
     toward: Goal | None = None
     """The goal that a failure of this route is healed for; None for what the expert itself produces."""
@@ -88,7 +88,12 @@ class Turn:
         return next((action for action in self.actions if isinstance(action, Answer)), None)
 
 
-_TAG = re.compile(r"<(think|route|answer|search|information)\b([^<>]*)>", re.IGNORECASE)
+_TAG = re.compile(r"<(think|route|answer|search|information)(?=[\s/>])([^<>]*)>", re.IGNORECASE)
+_CLOSING = {
+    name: re.compile(rf"</{name}(?:\s[^<>]*)?>", re.IGNORECASE)
+    for name in ("think", "route", "answer", "search", "information")
+}
+_ACTS = ("route", "answer", "search")
 _AGENT = re.compile(r"""agent\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _PLACEHOLDERS = ("llm-name", "your-query")
 
@@ -98,40 +103,41 @@ def parse_tags(text: str) -> Turn:
 
     Raises `ActionError`, and nothing else, for any text that is no turn.
     """
-    found = list(_elements(text))
-    published = any(name == "search" for name, _, _ in found)
-    thoughts = [Think(body.strip()) for name, _, body in found if name in ("think", "") and body.strip()]
-    acts = [
-        _action(name, attributes, body) for name, attributes, body in found if name in ("route", "answer", "search")
-    ]
+    thoughts, acts = list[Think](), list[tuple[str, str, str]]()
+    for name, attributes, body in _elements(text):
+        if name in _ACTS:
+            acts.append((name, attributes, body))
+        elif name != "information" and body.strip():
+            thoughts.append(Think(body.strip()))
+        if name == "search":  # published: the first of two tags wins, and what follows a route is made up
+            acts = acts[:1]
+            break
     if not acts:
         raise ActionError(
             'no action: write one <route agent="NAME">query</route> or <answer>…</answer>', ActionFault.NONE
         )
-    actions = acts[:1] if published else acts
+    actions = [_action(*act) for act in acts]
     answers = [action for action in actions if isinstance(action, Answer)]
     if len(answers) > 1 or (answers and len(actions) > 1):
         raise ActionError("a turn holds routes or one answer, not both", ActionFault.BOTH)
     return Turn((*thoughts, *actions))
 
 
-def _elements(text: str) -> list[tuple[str, str, str]]:
+def _elements(text: str) -> Iterator[tuple[str, str, str]]:
     """Top-level tags as (name, attributes, body), and the text between them under the empty name."""
-    found: list[tuple[str, str, str]] = []
     place = 0
     while (tag := _TAG.search(text, place)) is not None:
-        found.append(("", "", text[place : tag.start()]))
+        yield "", "", text[place : tag.start()]
         name = tag.group(1).lower()
-        closing = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, tag.end())
+        closing = _CLOSING[name].search(text, tag.end())
         if closing is None:
-            if name in ("think", "information"):
-                found.append((name, "", text[tag.end() :]))
-                return found
+            if name not in _ACTS:
+                yield name, "", text[tag.end() :]
+                return
             raise ActionError(f"<{name}> is not closed: the turn was cut off", ActionFault.CUT)
-        found.append((name, tag.group(2), text[tag.end() : closing.start()]))
+        yield name, tag.group(2), text[tag.end() : closing.start()]
         place = closing.end()
-    found.append(("", "", text[place:]))
-    return found
+    yield "", "", text[place:]
 
 
 def _action(name: str, attributes: str, body: str) -> Action:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, time
+from typing import Literal
 
-from orchestrator.budget import Ledger
-from orchestrator.errors import FailureKind
+from orchestrator.budget import Ledger, Reservation
+from orchestrator.errors import AttemptError, FailureKind
 from orchestrator.health import Clock
 from orchestrator.merge import MergeRule
 from orchestrator.planner import Planner
-from orchestrator.providers import Gate
+from orchestrator.providers import Ask, Completion, Gate, ModelCall, Request, key_of
 from orchestrator.routers import Router
 from orchestrator.trace import Journal
 from orchestrator.trace.events import (
@@ -25,11 +27,15 @@ from orchestrator.trace.events import (
     Rerouted,
     Returned,
     Superseded,
+    TryStarted,
 )
 from orchestrator.weights import Facilities, Weigher
 
-__all__ = ["Clocks", "Faults", "RunContext", "Tally"]
+__all__ = ["Clocks", "ControlPurpose", "Faults", "OnStream", "RunContext", "Tally"]
 
+ControlPurpose = Literal["router", "merge"]
+OnStream = Callable[[ControlPurpose, str], None]
+"""Is told who writes, and each piece of text."""
 Faults = Callable[[str, int, str | None], "FailureKind | None"]
 """Which failure to inject, if any: agent, its how-manieth attempt in the run from 1, id of the case."""
 
@@ -47,6 +53,8 @@ class Tally:
     """Counts what the events of a run say; the figures of the decision and the attempts left open come from it."""
 
     expert_calls: int = 0
+    control_calls: int = 0
+    merge_calls: int = 0
     reroutes: int = 0
     in_flight: set[int] = field(default_factory=set[int])
     unresolved: set[int] = field(default_factory=set[int])
@@ -59,6 +67,10 @@ class Tally:
                 self.expert_calls += 1
                 self.in_flight.add(event.attempt)
                 self.by_agent[event.agent] = self.by_agent.get(event.agent, 0) + 1
+            case TryStarted(number=1, purpose="router"):
+                self.control_calls += 1
+            case TryStarted(number=1, purpose="merge"):
+                self.merge_calls += 1
             case Replied() | AttemptCancelled():
                 self.in_flight.discard(event.attempt)
             case AttemptFailed():
@@ -92,6 +104,32 @@ class RunContext:
     started: float
     turns: int | None
     """Limit on the router's turns."""
+    set_aside: Reservation | None = None
+    """What is kept for the merge agent's call."""
+    on_text: OnStream | None = None
+    """Is told what router and merge agent write, as it arrives."""
+
+    def asking(self, purpose: ControlPurpose) -> Ask:
+        """Calls of models that are no attempts, through the gate; raises `AttemptError`."""
+
+        async def ask(name: str, request: Request) -> Completion:
+            model = self.facilities.pool.models[name]
+            asked = ModelCall(
+                self.facilities.provider_of(model),
+                model,
+                request,
+                self.facilities.health.mean_output(key_of(model)),
+                partial(self.on_text, purpose) if self.on_text else None,
+            )
+            paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.remaining_usd))
+            completion = paid.result.value if paid.result else None
+            if paid.error is not None or not isinstance(completion, Completion):
+                raise paid.error or AttemptError("gave nothing", kind="malformed")
+            if completion.finish == "refusal":
+                raise AttemptError("the model declined", kind="refusal")
+            return completion
+
+        return ask
 
     def seconds(self) -> float:
         """Seconds since the run began."""

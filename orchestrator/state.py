@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.messages import Failed, Goal, Question, Reply
+from orchestrator.messages import Failed, Goal, Message, Question, Reply
 from orchestrator.protocol import Route
 
-__all__ = ["Failure", "RunState"]
+__all__ = ["Exchange", "Failure", "RunState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,18 @@ class Failure:
     goal: Goal
     """What the expert was to produce."""
     failed: Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One turn of a router's model, and what it led to."""
+
+    said: Message
+    routes: tuple[Route, ...] = ()
+    repeated: tuple[Route, ...] = ()
+    """Those of the routes that had been answered before."""
+    fault: str | None = None
+    """What was wrong with it, if it was no turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,12 @@ class RunState:
     """The same, and it makes the decision degraded."""
     answer: str | None = None
     """The router's own answer."""
+    exchanges: tuple[Exchange, ...] = ()
+    """What the router's model said so far."""
+    bad_turns: int = 0
+    """Turns in a row that could not be read."""
+    takeover: bool = False
+    """The plan router has taken over for the rest of the run."""
     thinking: bool = False
     """The last turn was a thought alone: the router is asked again."""
     concluded: bool = False
@@ -66,6 +84,10 @@ class RunState:
     def gives(self, artifact: str) -> bool:
         """Whether an artifact is there, for whichever query."""
         return any(reply.goal.artifact == artifact for reply in self.replies)
+
+    def goal_of(self, route: Route) -> Goal:
+        """What a route asks for."""
+        return Goal(route.artifact, route.query, route.slot)
 
     def reached(self, goal: Goal) -> Reply | None:
         """The reply that reached a goal, if one did."""

@@ -12,7 +12,8 @@ from orchestrator.errors import ConfigError
 from orchestrator.health import Health
 from orchestrator.messages import Question
 from orchestrator.pool import Agent, Model, Pool
-from orchestrator.providers import Provider, Quote
+from orchestrator.providers import ModelCall, Provider, Quote, key_of
+from orchestrator.requests import expert_request
 from orchestrator.tools import Claim, Resources, Tool
 from orchestrator.trace.events import Candidate
 
@@ -84,7 +85,7 @@ class Weigher:
     def weigh(self, agent: Agent, query: str = "") -> Candidate:
         """The agent's weight for a query (empty: the run's question), or why it cannot be used."""
         p, why_not = self._probability(agent, query)
-        quote = self.quote(agent)
+        quote = self.quote(agent, query)
         seconds = self._seconds(agent)
         why_not = why_not or quote.why_not or self._hindrance(agent, quote)
         if p <= 0 or why_not:
@@ -102,10 +103,17 @@ class Weigher:
             agent=agent.name, artifact=agent.produces, p=p, usd=quote.expected, seconds=seconds, weight=weight + 0.0
         )
 
-    def quote(self, agent: Agent) -> Quote:
-        """What one try of the agent would take."""
-        model = self._have.pool.model_of(agent)
-        return Quote() if model is None else self._have.provider_of(model).quote(model, self._question)
+    def quote(self, agent: Agent, query: str = "") -> Quote:
+        """What one try of the agent would take now."""
+        if agent.model is None:
+            return Quote()
+        return self.model_call(agent, query, {}).quote(self._ledger.remaining_usd)
+
+    def model_call(self, agent: Agent, query: str, inputs: Mapping[str, object]) -> ModelCall:
+        """The call that consulting an agent with a model would be."""
+        model = self._have.pool.models[agent.model or ""]
+        request = expert_request(agent, model, self._question, query, inputs)
+        return ModelCall(self._have.provider_of(model), model, request, self._have.health.mean_output(key_of(model)))
 
     def _probability(self, agent: Agent, query: str) -> tuple[float, str | None]:
         skill = agent.skill_for(self._question.kind)
@@ -146,6 +154,4 @@ class Weigher:
 
 def health_key(agent: Agent, model: Model | None) -> str:
     """Whose health a call marks: the model at its base URL, or the tool of the agent."""
-    if model is None:
-        return f"tool:{agent.name}"
-    return f"{model.name}@{model.base_url}" if model.base_url else model.name
+    return f"tool:{agent.name}" if model is None else key_of(model)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from orchestrator import Agent, Model, Orchestrator, ProviderError, Question, ToolError, Usage
-from orchestrator.providers import Completion, Quote
+from orchestrator import Agent, Model, Orchestrator, ProviderError, ToolError, Usage
+from orchestrator.providers import Completion, OnText, Quote, Request
 from tests.runs import counting
 
 
@@ -92,23 +92,25 @@ class Vendor:
     def __init__(self, sold: Mapping[str, Sold]) -> None:
         self.sold = sold
         self.tries: Counter[str] = Counter()
-        self.asked: list[Question] = []
+        self.asked: list[Request] = []
 
-    def quote(self, model: Model, question: Question) -> Quote:
+    def quote(self, model: Model, request: Request) -> Quote:
         """What it costs; asks nobody."""
         goods = self.sold[model.id]
         reserve = goods.usd if goods.reserve is None else goods.reserve
         return Quote(goods.usd, reserve, Decimal(0), goods.usage.total)
 
-    async def complete(self, model: Model, question: Question) -> Completion:
+    async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """What it gives, or its error, after its seconds."""
         goods = self.sold[model.id]
         self.tries[model.id] += 1
-        self.asked.append(question)
+        self.asked.append(request)
         await asyncio.sleep(goods.seconds)
         if goods.error is not None:
             raise goods.error
-        return Completion(goods.text, goods.usage, goods.usd)
+        if on_text is not None:
+            on_text(goods.text)
+        return Completion(goods.text, usage=goods.usage, cost=goods.usd)
 
 
 def sold(vendor: Vendor, skills: Mapping[str, float], **settings: object) -> Orchestrator:

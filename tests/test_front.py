@@ -235,7 +235,7 @@ def test_a_step_whose_input_is_missing_fails_and_is_healed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("turns", "taken", "said"), [(None, 32, "all 32 turns are"), (5, 5, "all 5 turns are"), (1, 1, "the one turn is")]
+    ("turns", "taken", "said"), [(None, 12, "all 12 turns are"), (5, 5, "all 5 turns are"), (1, 1, "the one turn is")]
 )
 def test_an_endless_router_is_stopped_by_its_turns(turns: int | None, taken: int, said: str, tmp_path: Path) -> None:
     for action, status in ((Route("a"), "degraded"), (Think("hm"), "escalated")):

@@ -178,55 +178,55 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_story_of_a_straight_run(stage: Stage) -> None:
     assert told(straight(stage)) == snapshot("""\
-think     cheapest way to answer: clever (weight 0.1054)
-route     #1 clever → answer
-reply     #1 clever 42 · $0 · 0.25 s
-merge     first: supported by clever\
+think      cheapest way to answer: clever (weight 0.1054)
+route      #1 clever → answer
+reply      #1 clever 42 · $0 · 0.25 s
+merge      first: supported by clever\
 """)
 
 
 def test_story_of_a_rerouted_run(stage: Stage) -> None:
     assert told(rerouted(stage)) == snapshot("""\
-think     cheapest way to answer: clever (weight 0.1054)
-route     #1 clever → answer
-failed    #1 clever tool: out of order · 1 try
-reroute   #1 clever replaced by slow
-route     #2 slow → answer
-reply     #2 slow 42 · $0 · 0.25 s
-merge     first: supported by slow\
+think      cheapest way to answer: clever (weight 0.1054)
+route      #1 clever → answer
+failed     #1 clever tool: out of order · 1 try
+reroute    #1 clever replaced by slow
+route      #2 slow → answer
+reply      #2 slow 42 · $0 · 0.25 s
+merge      first: supported by slow\
 """)
 
 
 def test_story_of_a_demoted_run(stage: Stage) -> None:
     assert told(demoted(stage)) == snapshot("""\
-think     cheapest way to cited_answer: librarian (weight 0.1054)
-route     #1 librarian → cited_answer
-failed    #1 librarian refusal: injected fault · 1 try
-demoted   cited_answer → answer
-think     cheapest way to answer: clever (weight 0.1054)
-route     #2 clever → answer
-reply     #2 clever 42 · $0 · 0.25 s
-merge     first: supported by clever\
+think      cheapest way to cited_answer: librarian (weight 0.1054)
+route      #1 librarian → cited_answer
+failed     #1 librarian refusal: injected fault · 1 try
+demoted    cited_answer → answer
+think      cheapest way to answer: clever (weight 0.1054)
+route      #2 clever → answer
+reply      #2 clever 42 · $0 · 0.25 s
+merge      first: supported by clever\
 """)
 
 
 def test_story_of_an_escalated_run(stage: Stage) -> None:
     assert told(escalated(stage)) == snapshot("""\
-think     cheapest way to answer: clever (weight 0.1054)
-route     #1 clever → answer
-failed    #1 clever injected: injected fault · 1 try
-reroute   #1 clever replaced by slow
-route     #2 slow → answer
-failed    #2 slow tool: too hard · 1 try
-escalated nobody is left who can give `answer`\
+think      cheapest way to answer: clever (weight 0.1054)
+route      #1 clever → answer
+failed     #1 clever injected: injected fault · 1 try
+reroute    #1 clever replaced by slow
+route      #2 slow → answer
+failed     #2 slow tool: too hard · 1 try
+escalated  nobody is left who can give `answer`\
 """)
 
 
 def test_story_of_a_cancelled_run(stage: Stage) -> None:
     assert told(cancelled(stage)) == snapshot("""\
-think     cheapest way to answer: sleeper (weight 0.6931)
-route     #1 sleeper → answer
-cancelled #1 sleeper\
+think      cheapest way to answer: sleeper (weight 0.6931)
+route      #1 sleeper → answer
+cancelled  #1 sleeper\
 """)
 
 
@@ -236,17 +236,17 @@ def test_tree_of_a_rerouted_run(stage: Stage, capsys: pytest.CaptureFixture[str]
 run run-1  pool pool · router plan · 1 analysis
 What is it?
 ├── turn 1 cheapest way to answer: clever (weight 0.1054)
-│   ├── route     #1 clever → answer
-│   │   ├── failed    #1 clever tool: out of order · 1 try
-│   │   └── reroute   #1 clever replaced by slow
-│   └── route     #2 slow → answer
-│       └── reply     #2 slow 42 · $0 · 0.25 s
-└── merge     first: supported by slow
-decision  42  (answered)
-support   slow
-because   rerouted: clever → slow (tool)
-ledger    $0 · 0 tokens · 1 turn · 2 expert calls · 0 control calls · 1 reroute · 0.50 s
-trace     consistent · head HASH\
+│   ├── route      #1 clever → answer
+│   │   ├── failed     #1 clever tool: out of order · 1 try
+│   │   └── reroute    #1 clever replaced by slow
+│   └── route      #2 slow → answer
+│       └── reply      #2 slow 42 · $0 · 0.25 s
+└── merge      first: supported by slow
+decision   42  (answered)
+support    slow
+because    rerouted: clever → slow (tool)
+ledger     $0 · 0 tokens · 1 turn · 2 expert calls · 0 control calls · 1 reroute · 0.50 s
+trace      consistent · head HASH\
 """)
 
 
@@ -256,18 +256,18 @@ def test_tree_of_a_demoted_run(stage: Stage, capsys: pytest.CaptureFixture[str])
 run run-1  pool pool · router plan · 1 analysis
 What?
 ├── turn 1 cheapest way to cited_answer: librarian (weight 0.1054)
-│   └── route     #1 librarian → cited_answer
-│       ├── failed    #1 librarian refusal: injected fault · 1 try
-│       └── demoted   cited_answer → answer
+│   └── route      #1 librarian → cited_answer
+│       ├── failed     #1 librarian refusal: injected fault · 1 try
+│       └── demoted    cited_answer → answer
 ├── turn 2 cheapest way to answer: clever (weight 0.1054)
-│   └── route     #2 clever → answer
-│       └── reply     #2 clever 42 · $0 · 0.25 s
-└── merge     first: supported by clever
-decision  42  (degraded)
-support   clever
-because   demoted: cited_answer → answer
-ledger    $0 · 0 tokens · 2 turns · 2 expert calls · 0 control calls · 0 reroutes · 0.25 s
-trace     consistent · head HASH\
+│   └── route      #2 clever → answer
+│       └── reply      #2 clever 42 · $0 · 0.25 s
+└── merge      first: supported by clever
+decision   42  (degraded)
+support    clever
+because    demoted: cited_answer → answer
+ledger     $0 · 0 tokens · 2 turns · 2 expert calls · 0 control calls · 0 reroutes · 0.25 s
+trace      consistent · head HASH\
 """)
 
 
@@ -277,18 +277,18 @@ def test_tree_of_a_divided_vote(stage: Stage, capsys: pytest.CaptureFixture[str]
 run run-1  pool pool · router plan · 3 analyses
 What?
 ├── turn 1 cheapest way to answer: a (weight 0.1054); b (weight 0.1054); c (weight 0.1054)
-│   ├── route     #1 a → answer
-│   │   └── reply     #1 a 42 · $0 · 0.25 s
-│   ├── route     #2 b → answer
-│   │   └── reply     #2 b 41 · $0 · 0.25 s
-│   └── route     #3 c → answer
-│       └── reply     #3 c 42 · $0 · 0.25 s
-└── merge     vote: supported by a, c; 1 dissent
-decision  42  (answered)
-support   a, c
-dissent   b: 41
-ledger    $0 · 0 tokens · 1 turn · 3 expert calls · 0 control calls · 0 reroutes · 0.75 s
-trace     consistent · head HASH\
+│   ├── route      #1 a → answer
+│   │   └── reply      #1 a 42 · $0 · 0.25 s
+│   ├── route      #2 b → answer
+│   │   └── reply      #2 b 41 · $0 · 0.25 s
+│   └── route      #3 c → answer
+│       └── reply      #3 c 42 · $0 · 0.25 s
+└── merge      vote: supported by a, c; 1 dissent
+decision   42  (answered)
+support    a, c
+dissent    b: 41
+ledger     $0 · 0 tokens · 1 turn · 3 expert calls · 0 control calls · 0 reroutes · 0.75 s
+trace      consistent · head HASH\
 """)
 
 
@@ -298,10 +298,10 @@ def test_tree_of_a_cancelled_run(stage: Stage, capsys: pytest.CaptureFixture[str
 run run-1  pool pool · router plan · 1 analysis
 What?
 └── turn 1 cheapest way to answer: sleeper (weight 0.6931)
-    └── route     #1 sleeper → answer
-        └── cancelled #1 sleeper
+    └── route      #1 sleeper → answer
+        └── cancelled  #1 sleeper
 ended: cancelled: the run was cancelled
-trace     consistent · head HASH\
+trace      consistent · head HASH\
 """)
 
 
@@ -309,24 +309,25 @@ def test_why_of_a_rerouted_run(stage: Stage, capsys: pytest.CaptureFixture[str])
     why_trace(rerouted(stage), Screen())
     assert printed(capsys) == snapshot("""\
 weight = -ln(p) + 20 × USD + 0.01 × seconds; the cheapest way is taken, ties by name
+think      cheapest way to answer: clever (weight 0.1054)
 
 answer: clever (weight 0.1054)
 expert  gives        p  USD  seconds  weight     way
 clever  answer  0.9000   $0     0.00  0.1054  0.1054  taken
 slow    answer  0.6000   $0     0.00  0.5108  0.5108  0.4055 dearer
-failed    #1 clever tool: out of order · 1 try
+failed     #1 clever tool: out of order · 1 try
 
 answer: slow (weight 0.5108)
 expert  gives        p  USD  seconds  weight     way
 slow    answer  0.6000   $0     0.00  0.5108  0.5108  taken
 clever  answer  0.8571   $0     0.00       -       -  failed in this run
-reroute   #1 clever replaced by slow
-merge     first: supported by slow
+reroute    #1 clever replaced by slow
+merge      first: supported by slow
 
-decision  42  (answered)
-support   slow
-because   rerouted: clever → slow (tool)
-ledger    $0 · 0 tokens · 1 turn · 2 expert calls · 0 control calls · 1 reroute · 0.50 s
+decision   42  (answered)
+support    slow
+because    rerouted: clever → slow (tool)
+ledger     $0 · 0 tokens · 1 turn · 2 expert calls · 0 control calls · 1 reroute · 0.50 s
 """)
 
 
@@ -334,32 +335,33 @@ def test_why_of_an_escalated_run(stage: Stage, capsys: pytest.CaptureFixture[str
     why_trace(escalated(stage), Screen())
     assert printed(capsys) == snapshot("""\
 weight = -ln(p) + 20 × USD + 0.01 × seconds; the cheapest way is taken, ties by name
+think      cheapest way to answer: clever (weight 0.1054)
 
 answer: clever (weight 0.1054)
 expert  gives        p  USD  seconds  weight     way
 clever  answer  0.9000   $0     0.00  0.1054  0.1054  taken
 slow    answer  0.6000   $0     0.00  0.5108  0.5108  0.4055 dearer
-failed    #1 clever injected: injected fault · 1 try
+failed     #1 clever injected: injected fault · 1 try
 
 answer: slow (weight 0.5108)
 expert  gives        p  USD  seconds  weight     way
 slow    answer  0.6000   $0     0.00  0.5108  0.5108  taken
 clever  answer  0.8571   $0     0.00       -       -  failed in this run
-reroute   #1 clever replaced by slow
-failed    #2 slow tool: too hard · 1 try
+reroute    #1 clever replaced by slow
+failed     #2 slow tool: too hard · 1 try
 
 no way to answer
 expert  gives        p  USD  seconds  weight  way
 clever  answer  0.8571   $0     0.00       -    -  failed in this run
 slow    answer  0.5714   $0     0.00       -    -  failed in this run
-escalated nobody is left who can give `answer`
+escalated  nobody is left who can give `answer`
 
-decision  none  (escalated)
-because   nobody is left who can give `answer`
-because   tried: clever failed after 1 try (injected): injected fault
-because   tried: slow failed after 1 try (tool): too hard
-because   rerouted: clever → slow (injected)
-ledger    $0 · 0 tokens · 1 turn · 2 expert calls · 0 control calls · 1 reroute · 0.25 s
+decision   none  (escalated)
+because    nobody is left who can give `answer`
+because    tried: clever failed after 1 try (injected): injected fault
+because    tried: slow failed after 1 try (tool): too hard
+because    rerouted: clever → slow (injected)
+ledger     $0 · 0 tokens · 1 turn · 2 expert calls · 0 control calls · 1 reroute · 0.25 s
 """)
 
 
@@ -367,6 +369,7 @@ def test_why_of_a_divided_vote(stage: Stage, capsys: pytest.CaptureFixture[str])
     why_trace(split(stage), Screen())
     assert printed(capsys) == snapshot("""\
 weight = -ln(p) + 20 × USD + 0.01 × seconds; the cheapest way is taken, ties by name
+think      cheapest way to answer: a (weight 0.1054); b (weight 0.1054); c (weight 0.1054)
 
 answer: a (weight 0.1054)
 expert  gives        p  USD  seconds  weight     way
@@ -385,12 +388,12 @@ expert  gives        p  USD  seconds  weight     way
 c       answer  0.9000   $0     0.00  0.1054  0.1054  taken
 a       answer  0.9000   $0     0.00       -       -  serves another analysis
 b       answer  0.9000   $0     0.00       -       -  serves another analysis
-merge     vote: supported by a, c; 1 dissent
+merge      vote: supported by a, c; 1 dissent
 
-decision  42  (answered)
-support   a, c
-dissent   b: 41
-ledger    $0 · 0 tokens · 1 turn · 3 expert calls · 0 control calls · 0 reroutes · 0.75 s
+decision   42  (answered)
+support    a, c
+dissent    b: 41
+ledger     $0 · 0 tokens · 1 turn · 3 expert calls · 0 control calls · 0 reroutes · 0.75 s
 """)
 
 
@@ -418,20 +421,20 @@ def test_table_of_choices(stage: Stage, capsys: pytest.CaptureFixture[str]) -> N
     choices_table(orchestrator.path("other"), Screen())
     choices_table(orchestrator.path("other", without=["builder"]), Screen())
     assert printed(capsys) == snapshot("""\
-answer: clever (weight 0.1054, 0.1054 shared)
+answer: clever (weight 0.1054)
 expert  gives        p  USD  seconds  weight     way
 clever  answer  0.9000   $0     0.00  0.1054  0.1054  taken
 double  answer  0.9000   $0     0.00  0.1054  0.1054  as cheap, later by name
 slow    answer  0.6000   $0     0.00  0.5108  0.5108  0.4055 dearer
 not for this question: poet
-other: builder → user (weight 0.7985, 0.7985 shared)
+other: builder → user (weight 0.7985)
 expert   gives       p  USD  seconds  weight     way
 user     other  0.5000   $0     0.00  0.6931  0.7985  taken
 builder  stage  0.9000   $0     0.00  0.1054  0.1054  taken
 no way to other
 expert   gives       p  USD  seconds  weight  way
 user     other  0.5000   $0     0.00  0.6931    -  nobody can give it stage
-builder  stage  0.9000   $0     0.00       -    -  failed in this run\
+builder  stage  0.9000   $0     0.00       -    -  left out\
 """)
 
 
@@ -478,7 +481,7 @@ def test_markup_in_texts_is_shown_literally(
         live.decided(stage.orchestrator(members).run_sync(MARKUP, listeners=[live]), None)
     shown = printed(capsys)
     assert f"#1 {MARKUP_NAME} tool: {MARKUP}" in shown
-    assert f"decision  {MARKUP}: echo  (answered)" in shown
+    assert f"decision   {MARKUP}: echo  (answered)" in shown
     draw(stage.trace(), Screen())
     assert MARKUP in printed(capsys)
 
@@ -515,9 +518,9 @@ def test_rare_outcomes_have_a_line() -> None:
     )
     assert "\n".join(line.plain for line in story_lines(events)) == snapshot("""\
 superseded #1 ? answer had been reached by a sibling
-returned  #2 ? nobody can serve the route to poet
-breaker   openai:a is open for 30 s
-breaker   openai:a is half-open\
+returned   #2 ? nobody can serve the route to poet
+breaker    openai:a is open for 30 s
+breaker    openai:a is half-open\
 """)
 
 

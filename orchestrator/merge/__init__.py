@@ -1,15 +1,18 @@
 """Many replies, one answer."""
 
-from orchestrator.merge.base import MergeFunction, MergeRule, as_merge, sided
+from orchestrator.merge.base import AskingMerge, MergeFunction, MergeRule, as_merge, sided
 from orchestrator.merge.canonical import canonical, same
 from orchestrator.merge.rules import MERGES, First, RouterAnswer, Vote, merge_named
+from orchestrator.merge.synthesise import Synthesise
 
 __all__ = [
     "MERGES",
+    "AskingMerge",
     "First",
     "MergeFunction",
     "MergeRule",
     "RouterAnswer",
+    "Synthesise",
     "Vote",
     "as_merge",
     "canonical",

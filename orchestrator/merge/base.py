@@ -10,8 +10,9 @@ from typing import Protocol, cast, runtime_checkable
 from orchestrator.errors import ConfigError
 from orchestrator.merge.canonical import same
 from orchestrator.messages import Analysis, Dissent, Question, Reply
+from orchestrator.providers import Ask
 
-__all__ = ["MergeFunction", "MergeRule", "as_merge", "in_order", "sided"]
+__all__ = ["AskingMerge", "MergeFunction", "MergeRule", "as_merge", "in_order", "sided"]
 
 
 @runtime_checkable
@@ -25,6 +26,25 @@ class MergeRule(Protocol):
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The answer, who supports it and who dissents."""
+        ...
+
+
+@runtime_checkable
+class AskingMerge(Protocol):
+    """A merge that asks a model of the pool; what its call may cost is kept back for it."""
+
+    @property
+    def name(self) -> str:
+        """The word that traces and decisions use for it."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        ...
+
+    async def merge(self, question: Question, replies: Sequence[Reply], ask: Ask | None = None) -> Analysis:
+        """The answer, who supports it and who dissents; `ask` calls the model."""
         ...
 
 

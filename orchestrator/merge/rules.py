@@ -58,8 +58,8 @@ class RouterAnswer:
     name = "router"
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
-        """The reply of the agent `router`, which the pipeline adds; the first reply where there is none."""
-        own = [reply for reply in in_order(replies) if reply.agent == "router"]
+        """The reply of the agent `router`, which the pipeline adds last; the first reply where there is none."""
+        own = sorted((reply for reply in replies if reply.agent == "router"), key=lambda reply: -reply.attempt)
         others = [reply for reply in replies if reply.agent != "router"]
         return sided((own or in_order(replies))[0].text, question, others)
 

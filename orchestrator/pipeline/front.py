@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -18,27 +15,38 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from orchestrator.budget import Budget, Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.health import Health
-from orchestrator.merge import MergeFunction, MergeRule, as_merge, merge_named
+from orchestrator.merge import MergeFunction, MergeRule
 from orchestrator.messages import Asked, Decision, Failed, Goal, Question, as_question
+from orchestrator.pipeline.assembly import (
+    Settings,
+    budget_of,
+    check_prices,
+    check_responses,
+    context_of,
+    doors,
+    first_request,
+    fresh_id,
+    merge_of,
+    router_of,
+    spenders,
+    started,
+    trace_path,
+)
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
 from orchestrator.planner import Choice, Planner, graph_of
-from orchestrator.pool import Pool
+from orchestrator.pool import Model, Pool
 from orchestrator.pool.registry import Member
 from orchestrator.protocol import Route
-from orchestrator.providers import Gate, Provider, RecordedProvider
-from orchestrator.routers import PlanRouter, Router, RouterFunction, as_router
-from orchestrator.runtime import Clocks, Faults, RunContext, Tally
+from orchestrator.providers import Provider, Request
+from orchestrator.routers import Router, RouterFunction
+from orchestrator.runtime import Clocks, Faults, OnStream, RunContext, Tally
 from orchestrator.state import Failure, RunState
 from orchestrator.tools import Resources, bind
-from orchestrator.trace import Journal, Listener, runs_folder
-from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded, RunStarted
-from orchestrator.version import __version__
+from orchestrator.trace import Journal, Listener
+from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded
 from orchestrator.weights import Facilities, Preference, Rates, Weigher
 
 __all__ = ["Explanation", "Orchestrator"]
-
-TURNS_OF_A_ROUTER = 32
-"""Turns of a router that is not the plan router, where the budget names none; the plan router ends by itself."""
 
 How = Literal["cancelled", "error"]
 
@@ -51,26 +59,8 @@ class Explanation:
     choices: tuple[Choice, ...]
     """One for each analysis asked for; the last has no plan where experts run out."""
     rates: Rates
-
-
-@dataclass(slots=True, kw_only=True)
-class _Settings:
-    """What an orchestrator was built with."""
-
-    facilities: Facilities
-    planning: Callable[[Weigher], Planner]
-    router: Router
-    merge: MergeRule | None
-    budget: Budget
-    analyses: int
-    trace: Path | bool
-    content: bool
-    faults: Faults | None
-    clocks: Clocks
-    sleep: Callable[[float], Awaitable[None]]
-    new_id: Callable[[], str]
-    langsmith: bool = False
-    seed: int | None = None
+    request: Request | None = None
+    """What the model of an LLM router would be asked first, word for word."""
 
 
 class Orchestrator:
@@ -84,7 +74,7 @@ class Orchestrator:
         self,
         pool: Pool | Iterable[Member],
         *,
-        router: Router | RouterFunction | None = None,
+        router: Router | RouterFunction | str | None = None,
         merge: MergeRule | MergeFunction | str | None = None,
         budget: Budget | None = None,
         analyses: int = 1,
@@ -106,30 +96,31 @@ class Orchestrator:
         facilities = Facilities(
             members,
             bind(members),
-            dict(providers or {}),
+            doors(providers),
             resources or Resources(),
             health or Health(clocks.monotonic),
             prefer if isinstance(prefer, Rates) else Rates.preferring(prefer),
         )
-        for model in members.models.values():
-            facilities.provider_of(model)
+        for name in sorted({agent.model for agent in members.agents.values() if agent.model}):
+            facilities.provider_of(members.models[name])
         if analyses < 1:
             raise ConfigError(f"cannot be {analyses}", field="analyses", expected="a whole number of at least 1")
-        _check_prices(facilities.providers, budget or Budget())
-        graph = graph_of(members)
-        self._settings = _Settings(
+        graph, ruling, merging = graph_of(members), router_of(router, members), merge_of(merge, members)
+        budget = budget_of(budget, spenders(members, ruling, merging, facilities.providers))
+        check_prices(facilities.providers, budget)
+        self._settings = Settings(
             facilities=facilities,
             planning=lambda weigher: Planner(members, graph, weigher),
-            router=PlanRouter() if router is None else as_router(router),
-            merge=merge_named(merge) if isinstance(merge, str) else merge and as_merge(merge),
-            budget=budget or Budget(),
+            router=ruling,
+            merge=merging,
+            budget=budget,
             analyses=analyses,
             trace=Path(trace) if isinstance(trace, str) else trace,
             content=content,
             faults=faults,
             clocks=clocks,
             sleep=sleep,
-            new_id=new_id or (lambda: _new_id(clocks)),
+            new_id=new_id or (lambda: fresh_id(clocks)),
             langsmith=langsmith,
             seed=seed,
         )
@@ -138,6 +129,17 @@ class Orchestrator:
     def pool(self) -> Pool:
         """The pool it runs over."""
         return self._settings.facilities.pool
+
+    @property
+    def budget(self) -> Budget:
+        """The limits of each run."""
+        return self._settings.budget
+
+    @property
+    def payable(self) -> list[Model]:
+        """Models that a run may have to pay for."""
+        settings = self._settings
+        return spenders(self.pool, settings.router, settings.merge, settings.facilities.providers)
 
     @property
     def health(self) -> Health:
@@ -149,22 +151,38 @@ class Orchestrator:
         """The compiled LangGraph of a run, for drawing."""
         return compiled_graph()
 
-    async def run(self, asked: Asked, *, goal: str | None = None, listeners: Iterable[Listener] = ()) -> Decision:
+    async def run(
+        self,
+        asked: Asked,
+        *,
+        goal: str | None = None,
+        listeners: Iterable[Listener] = (),
+        on_text: OnStream | None = None,
+    ) -> Decision:
         """The decision on a question; it tells in `status` and `reasons` what went wrong.
+
+        `on_text` is told what router and merge agent write, as it arrives.
 
         Raises `ConfigError` for what the caller got wrong, whatever a router or merge of the caller's own raises,
         and CancelledError where it is cancelled; the trace is ended in each case.
         """
-        context, state = self._begin(asked, goal, tuple(listeners))
+        context, state = self._begin(asked, goal, tuple(listeners), on_text)
         with _Ending(context):
-            context.journal.write(_started(self._settings, state, context))
+            context.journal.write(started(self._settings, state, context))
             decision = await walk(state, context, langsmith=self._settings.langsmith)
             context.journal.write(RunEnded(how="decided", decision=decision))
         return decision.model_copy(update={"head": context.journal.head})
 
-    def run_sync(self, asked: Asked, *, goal: str | None = None, listeners: Iterable[Listener] = ()) -> Decision:
+    def run_sync(
+        self,
+        asked: Asked,
+        *,
+        goal: str | None = None,
+        listeners: Iterable[Listener] = (),
+        on_text: OnStream | None = None,
+    ) -> Decision:
         """`run` for callers without an event loop."""
-        return asyncio.run(self.run(asked, goal=goal, listeners=listeners))
+        return asyncio.run(self.run(asked, goal=goal, listeners=listeners, on_text=on_text))
 
     async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; leaving the loop cancels the run."""
@@ -183,8 +201,9 @@ class Orchestrator:
         """What a run would do first, and what every rejected way would have cost."""
         state = self._state(asked, goal)
         weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
-        choices = self._settings.planning(weigher).slots(state)
-        return Explanation(state.goal, choices, self._settings.facilities.rates)
+        planner = self._settings.planning(weigher)
+        request = first_request(self._settings, state, planner)
+        return Explanation(state.goal, planner.slots(state), self._settings.facilities.rates, request)
 
     def path(self, goal: str | None = None, *, without: Iterable[str] = ()) -> Choice:
         """The cheapest way to a goal by descriptors and health alone, for no question in particular.
@@ -226,11 +245,13 @@ class Orchestrator:
         goals = self.pool.goals_from(goal)
         return RunState(as_question(asked), goals, goals[0], analyses=self._settings.analyses)
 
-    def _begin(self, asked: Asked, goal: str | None, listeners: tuple[Listener, ...]) -> tuple[RunContext, RunState]:
+    def _begin(
+        self, asked: Asked, goal: str | None, listeners: tuple[Listener, ...], on_text: OnStream | None
+    ) -> tuple[RunContext, RunState]:
         state, settings = self._state(asked, goal), self._settings
-        _check_responses(settings.facilities.providers)
+        check_responses(settings.facilities.providers)
         tally, run_id = Tally(), settings.new_id()
-        path = _trace_path(settings.trace, run_id)
+        path = trace_path(settings.trace, run_id)
         try:
             journal = Journal(
                 run_id, path, now=settings.clocks.wall, content=settings.content, listeners=(tally, *listeners)
@@ -239,73 +260,7 @@ class Orchestrator:
             problem = f"cannot be written: {error.strerror}"
             expected = "a place for a new file, since a trace is never written over"
             raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
-        return _context(settings, state, journal, tally), state
-
-
-def _check_prices(providers: Mapping[str, Provider], budget: Budget) -> None:
-    """Refuse a money budget over recorded outcomes that hold no costs (SEMANTICS §10)."""
-    unpriced = any(isinstance(each, RecordedProvider) and not each.priced for each in providers.values())
-    if budget.usd is not None and unpriced:
-        raise ConfigError(
-            "cannot be kept: the recorded outcomes hold no costs",
-            field="budget.usd",
-            expected="no money budget, or a file that records every cost",
-        )
-
-
-def _check_responses(providers: Mapping[str, Provider]) -> None:
-    """Refuse to run over recorded outcomes without responses: nothing could be merged (SEMANTICS §10)."""
-    if any(isinstance(each, RecordedProvider) and not each.answers for each in providers.values()):
-        raise ConfigError(
-            "the recorded outcomes hold no responses: they say who would have been right, not what was said",
-            field="recorded",
-            expected="a file with responses; one without serves `explain` and evals by score",
-        )
-
-
-def _context(settings: _Settings, state: RunState, journal: Journal, tally: Tally) -> RunContext:
-    clock, ledger = settings.clocks.monotonic, Ledger(settings.budget)
-    weigher, started = Weigher(settings.facilities, state.question, ledger), clock()
-    deadline = float("inf") if settings.budget.seconds is None else started + settings.budget.seconds
-    gate = Gate(settings.facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
-    turns = settings.budget.turns
-    if turns is None and not isinstance(settings.router, PlanRouter):
-        turns = TURNS_OF_A_ROUTER
-    return RunContext(
-        facilities=settings.facilities,
-        router=settings.router,
-        merge=settings.merge,
-        ledger=ledger,
-        journal=journal,
-        gate=gate,
-        weigher=weigher,
-        planner=settings.planning(weigher),
-        tally=tally,
-        faults=settings.faults,
-        clock=clock,
-        started=started,
-        turns=turns,
-    )
-
-
-def _started(settings: _Settings, state: RunState, context: RunContext) -> RunStarted:
-    budget, rates = settings.budget, settings.facilities.rates
-    return RunStarted(
-        question=state.question.messages,
-        kind=state.question.kind,
-        choices=state.question.choices,
-        case=state.question.case,
-        pool=settings.facilities.pool.name,
-        agents=tuple(sorted(settings.facilities.pool.agents)),
-        goals=state.goals,
-        router=settings.router.name,
-        merge=settings.merge.name if settings.merge else "default",
-        analyses=settings.analyses,
-        cost_weight=rates.cost_weight,
-        time_weight=rates.time_weight,
-        budget={"usd": budget.usd, "tokens": budget.tokens, "turns": context.turns, "seconds": budget.seconds},
-        version=__version__,
-    )
+        return context_of(settings, state, journal, tally, on_text), state
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +276,8 @@ class _Ending:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Say how the run ended where it did not end with a decision; the error goes on its way."""
+        if self.context.set_aside is not None:
+            self.context.ledger.give_back(self.context.set_aside)
         try:
             if isinstance(error, asyncio.CancelledError):
                 _break_off(self.context, "cancelled", "the run was cancelled")
@@ -346,14 +303,3 @@ def _left_out(agent: str) -> Failure:
 def _plain_message(message: object) -> object:
     """A message of LangChain's as a role and a text; anything else as it is."""
     return convert_to_openai_messages(message) if isinstance(message, BaseMessage) else message
-
-
-def _trace_path(trace: Path | bool, run_id: str) -> Path | None:
-    if isinstance(trace, bool):
-        return runs_folder() / f"{run_id}.jsonl" if trace else None
-    return trace if trace.suffix == ".jsonl" else trace / f"{run_id}.jsonl"
-
-
-def _new_id(clocks: Clocks) -> str:
-    stamp = datetime.fromtimestamp(clocks.wall(), UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{secrets.token_hex(4)}"

@@ -2,6 +2,7 @@
 
 from orchestrator.render.documents import document
 from orchestrator.render.live import LiveRun
+from orchestrator.render.requests import show_request
 from orchestrator.render.screen import Screen
 from orchestrator.render.story import show_trace, story_lines
 from orchestrator.render.tables import choices_table, list_traces, rows_table, trace_row
@@ -14,6 +15,7 @@ __all__ = [
     "document",
     "list_traces",
     "rows_table",
+    "show_request",
     "show_trace",
     "story_lines",
     "trace_row",

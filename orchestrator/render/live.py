@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from orchestrator.messages import Decision
-from orchestrator.render.screen import Screen, money, seconds
+from orchestrator.render.screen import Screen, money, seconds, visible
 from orchestrator.render.story import decision_lines, status_style, story_line
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Event, Replied, TryStarted
 
@@ -23,13 +23,14 @@ __all__ = ["LiveRun"]
 class LiveRun:
     """Shows the events of a run as they come; on something that is no terminal, as plain lines."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, *, streaming: bool = False) -> None:
         self._screen = screen
         self._names: dict[int, str] = {}
         self._running: dict[int, tuple[Spinner, float]] = {}
         self._held: dict[int, str] = {}
         self._live: Live | None = None
-        if screen.talk.is_terminal and not screen.quiet:
+        self._writing = False
+        if screen.talk.is_terminal and not screen.quiet and not streaming:
             self._live = Live(console=screen.talk, get_renderable=self._drawn, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
@@ -45,12 +46,24 @@ class LiveRun:
         if self._live is not None:
             self._live.stop()
 
+    def text(self, who: str, piece: str) -> None:
+        """Show a piece of what router or merge agent writes."""
+        if self._screen.quiet:
+            return
+        if not self._writing:
+            self._screen.talk.print(f"{who:<10} ", style="quiet", end="")
+        self._writing = True
+        self._screen.talk.print(Text(visible(piece)), end="", soft_wrap=True)
+
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        if self._writing:
+            self._screen.talk.print()
+            self._writing = False
         match event:
             case AttemptStarted():
                 self._running[event.attempt] = (Spinner("dots"), monotonic())
-            case TryStarted() if event.reserved_usd:
+            case TryStarted() if event.reserved_usd and event.attempt is not None:
                 self._held[event.attempt] = f" · at most {money(event.reserved_usd)}"
             case Replied() | AttemptFailed() | AttemptCancelled():
                 self._running.pop(event.attempt, None)
@@ -65,9 +78,9 @@ class LiveRun:
         if self._screen.quiet or self._screen.json:
             return
         shown = decision_lines(decision)
-        shown.append("trace     ", "quiet").append(trace or "none", "quiet")
+        shown.append("trace      ", "quiet").append(trace or "none", "quiet")
         if decision.head:
-            shown.append(f"\nhead      {decision.head}", "quiet")
+            shown.append(f"\nhead       {decision.head}", "quiet")
         if self._screen.talk.is_terminal:
             style = status_style(decision.status)
             self._screen.show(Panel(shown, title=decision.status, title_align="left", border_style=style))

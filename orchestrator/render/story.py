@@ -15,24 +15,28 @@ from orchestrator.trace.events import (
     AttemptCancelled,
     AttemptFailed,
     AttemptStarted,
+    BadTurn,
     BreakerChanged,
     Demoted,
     Escalated,
     Event,
     Merged,
+    NameResolved,
     Replied,
     Rerouted,
     Returned,
     RunEnded,
     RunStarted,
     Superseded,
+    TakenOver,
+    TryEnded,
     TurnTaken,
 )
 
 __all__ = ["ledger_line", "show_trace", "status_style", "story_line", "story_lines"]
 
 _STATUS = {"answered": "ok", "degraded": "detour", "escalated": "bad"}
-_LABEL = 9
+_LABEL = 10
 WHOLE = 2_000
 """Characters of a reason; one that names every expert of a large pool is still shown."""
 
@@ -52,7 +56,9 @@ def story_line(event: Event, names: dict[int, str]) -> Text | None:
     """One line on an event, None where it is not worth one; `names` keeps who made which attempt."""
     match event:
         case TurnTaken():
-            return _line("think", (event.thought, "think")) if event.thought else None
+            return _turn_line(event)
+        case TryEnded() if event.purpose != "expert":
+            return _control_line(event)
         case AttemptStarted():
             names[event.attempt] = event.agent
             return _line("route", *_who(event.attempt, names), (f"→ {event.goal.artifact}{_query(event)}", "quiet"))
@@ -69,8 +75,29 @@ def story_line(event: Event, names: dict[int, str]) -> Text | None:
             return _outcome_line(event, names)
 
 
+def _turn_line(event: TurnTaken) -> Text | None:
+    """What a router thought, or what it answers."""
+    if event.thought:
+        return _line("think", (plain(event.thought), "think"))
+    return _line("answer", (plain(event.answer), "ok")) if event.answer else None
+
+
+def _control_line(event: TryEnded) -> Text:
+    """A call of the router's model or of the merge agent's, with what it took."""
+    took = f"{money(event.usd)} · {event.usage.total:,} tokens · {seconds(event.seconds)}"
+    if event.kind is None:
+        return _line(event.purpose, (f"was asked · {took}", "quiet"))
+    return _line(event.purpose, (f"{event.kind}: {plain(event.error or '')}", "bad"), (f" · {took}", "quiet"))
+
+
 def _outcome_line(event: Event, names: dict[int, str]) -> Text | None:
     match event:
+        case BadTurn():
+            return _line("bad turn", (visible(event.fault), "bad"))
+        case NameResolved():
+            return _line("resolved", (f"{visible(event.given)} is taken for ", "detour"), (event.agent, "agent"))
+        case TakenOver():
+            return _line("takeover", (f"the plan router decides from here: {plain(event.reason)}", "detour"))
         case Demoted():
             return _line("demoted", (f"{event.from_goal} → {event.to_goal}", "detour"))
         case Returned() | Superseded():
@@ -96,7 +123,8 @@ def show_trace(trace: Trace, screen: Screen) -> None:
     attempts: dict[int, Tree] = {}
     for event in trace.events:
         if isinstance(event, TurnTaken):
-            branch = tree.add(Text.assemble((f"turn {event.turn} ", "head"), (event.thought or "", "think")))
+            told = (event.thought or "", "think") if not event.answer else (f"answers: {plain(event.answer)}", "ok")
+            branch = tree.add(Text.assemble((f"turn {event.turn} ", "head"), told))
             continue
         line = story_line(event, names)
         if line is None:
@@ -139,22 +167,22 @@ def _ending(trace: Trace) -> RenderableType:
     if trace.torn:
         text.append(f"the last line is torn: {len(trace.torn)} bytes of it were written\n", "detour")
     state = "consistent" if verdict.consistent else "; ".join(verdict.faults)
-    text.append(f"trace     {state} · head {trace.head}", "ok" if verdict.consistent else "bad")
+    text.append(f"trace      {state} · head {trace.head}", "ok" if verdict.consistent else "bad")
     return text
 
 
 def decision_lines(decision: Decision) -> Text:
     """A decision for people: answer, status, sides, reasons, ledger."""
     text = Text()
-    text.append("decision  ", "quiet").append(visible(decision.answer or "none"), "value")
+    text.append("decision   ", "quiet").append(visible(decision.answer or "none"), "value")
     text.append(f"  ({decision.status})\n", status_style(decision.status))
     if decision.support:
-        text.append("support   ", "quiet").append(", ".join(decision.support) + "\n", "agent")
+        text.append("support    ", "quiet").append(", ".join(decision.support) + "\n", "agent")
     for dissent in decision.dissent:
-        text.append("dissent   ", "quiet").append(f"{dissent.agent}: {plain(dissent.answer)}\n")
+        text.append("dissent    ", "quiet").append(f"{dissent.agent}: {plain(dissent.answer)}\n")
     for reason in decision.reasons:
-        text.append("because   ", "quiet").append(plain(reason, width=WHOLE) + "\n")
-    return text.append("ledger    ", "quiet").append(ledger_line(decision) + "\n")
+        text.append("because    ", "quiet").append(plain(reason, width=WHOLE) + "\n")
+    return text.append("ledger     ", "quiet").append(ledger_line(decision) + "\n")
 
 
 def ledger_line(decision: Decision) -> str:

@@ -62,7 +62,8 @@ def choices_table(choice: Choice, screen: Screen) -> None:
     title = f"no way to {choice.goal.artifact}{slot}"
     if plan is not None:
         way = " → ".join(step.agent for step in plan.steps)
-        title = f"{choice.goal.artifact}{slot}: {way} (weight {plan.weight:.4f}, {plan.shared_weight:.4f} shared)"
+        shared = f", {plan.shared_weight:.4f} with shared stages once" if plan.shared_weight != plan.weight else ""
+        title = f"{choice.goal.artifact}{slot}: {way} (weight {plan.weight:.4f}{shared})"
     steps = [step.agent for step in plan.steps] if plan else []
     screen.show(candidates_table(choice.candidates, steps, title))
 

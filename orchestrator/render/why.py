@@ -12,6 +12,7 @@ from orchestrator.trace import Trace
 from orchestrator.trace.events import (
     AttemptFailed,
     AttemptStarted,
+    BadTurn,
     Demoted,
     Escalated,
     Event,
@@ -22,11 +23,13 @@ from orchestrator.trace.events import (
     RunEnded,
     RunStarted,
     Superseded,
+    TakenOver,
+    TurnTaken,
 )
 
 __all__ = ["why_trace"]
 
-_TOLD = (AttemptFailed, Demoted, Escalated, Merged, Rerouted, Returned, Superseded)
+_TOLD = (AttemptFailed, BadTurn, Demoted, Escalated, Merged, Rerouted, Returned, Superseded, TakenOver, TurnTaken)
 
 
 def why_trace(trace: Trace, screen: Screen) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Goal, Question, Reply
 from orchestrator.planner import Choice, Planner
-from orchestrator.pool import Agent
+from orchestrator.pool import Agent, Model
 from orchestrator.protocol import Turn
+from orchestrator.providers import Ask
 from orchestrator.state import Failure, RunState
 
 __all__ = ["Router", "RouterFunction", "Routing", "View", "as_router"]
@@ -24,6 +25,14 @@ class View:
     state: RunState
     experts: tuple[Agent, ...]
     planner: Planner
+    models: Mapping[str, Model]
+    """The pool's models by name."""
+    ask: Ask
+    """Calls one of them through the gate, billed like any other."""
+    turns: int | None = None
+    """Turns that the run may take at most."""
+    last: str | None = None
+    """Why the router must answer now, if it must."""
 
     @property
     def question(self) -> Question:

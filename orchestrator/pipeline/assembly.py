@@ -1,0 +1,264 @@
+"""Puts an orchestrator's parts together, and the context of each of its runs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+
+from orchestrator.budget import Budget, Ledger, Reservation
+from orchestrator.content import Prompt
+from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
+from orchestrator.merge import MergeFunction, MergeRule, Synthesise, as_merge, merge_named
+from orchestrator.planner import Planner
+from orchestrator.pool import Model, Pool
+from orchestrator.pool.descriptors import LOCAL_SERVERS
+from orchestrator.providers import (
+    Completion,
+    Gate,
+    Provider,
+    RecordedProvider,
+    RecordingProvider,
+    ReplayProvider,
+    Request,
+)
+from orchestrator.providers.anthropic import AnthropicProvider
+from orchestrator.providers.openai import OpenAIProvider
+from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
+from orchestrator.runtime import Clocks, Faults, OnStream, RunContext, Tally
+from orchestrator.state import RunState
+from orchestrator.trace import Journal, runs_folder
+from orchestrator.trace.events import RunStarted
+from orchestrator.version import __version__
+from orchestrator.weights import Facilities, Weigher
+
+__all__ = [
+    "Settings",
+    "budget_of",
+    "check_prices",
+    "check_responses",
+    "context_of",
+    "doors",
+    "first_request",
+    "fresh_id",
+    "merge_of",
+    "router_of",
+    "spenders",
+    "started",
+    "trace_path",
+]
+
+TURNS_OF_A_ROUTER = 12
+"""Turns of a router that is not the plan router, where the budget names none; the plan router ends by itself."""
+SAFE_BUDGET = Decimal("0.10")
+"""USD of a run that can spend and was given no budget (SEMANTICS §6)."""
+
+_log = logging.getLogger("orchestrator")
+
+
+@dataclass(slots=True, kw_only=True)
+class Settings:
+    """What an orchestrator was built with."""
+
+    facilities: Facilities
+    planning: Callable[[Weigher], Planner]
+    router: Router
+    merge: MergeRule | None
+    budget: Budget
+    analyses: int
+    trace: Path | bool
+    content: bool
+    faults: Faults | None
+    clocks: Clocks
+    sleep: Callable[[float], Awaitable[None]]
+    new_id: Callable[[], str]
+    langsmith: bool
+    seed: int | None
+
+
+def doors(given: Mapping[str, Provider] | None) -> dict[str, Provider]:
+    """The providers of a pool: the vendors' and the local servers', and those given, which come first."""
+    openai = OpenAIProvider()
+    return {"openai": openai, "anthropic": AnthropicProvider(), **dict.fromkeys(LOCAL_SERVERS, openai), **(given or {})}
+
+
+def router_of(given: Router | RouterFunction | str | None, pool: Pool) -> Router:
+    """The router from an object, a function, `plan`, `llm` (the pool's own model), or the name of a model."""
+    if given is None or given == "plan":
+        return PlanRouter()
+    router = LLMRouter(_model_named(given, pool, pool.router, "router")) if isinstance(given, str) else as_router(given)
+    if isinstance(router, LLMRouter):
+        _check_model(router.model, pool, "router")
+    return router
+
+
+def merge_of(given: MergeRule | MergeFunction | str | None, pool: Pool) -> MergeRule | None:
+    """The merge from an object, a function or a name; `synthesise` asks the pool's merge agent."""
+    if given == "synthesise":
+        return Synthesise(_model_named("llm", pool, pool.merger, "merge"))
+    if isinstance(given, str):
+        return merge_named(given)
+    merge = given and as_merge(given)
+    if isinstance(merge, Synthesise):
+        _check_model(merge.model, pool, "merge")
+    return merge
+
+
+def _model_named(given: str, pool: Pool, own: str | None, field: str) -> str:
+    if given != "llm":
+        return given
+    if own is None:
+        raise ConfigError(
+            f"the pool `{pool.name}` names no model for it", field=field, expected="`[pool] router` and `merger`"
+        )
+    return own
+
+
+def _check_model(name: str, pool: Pool, field: str) -> None:
+    if name not in pool.models:
+        known = sorted(pool.models)
+        expected = "a model of the pool: " + (", ".join(known) or "it has none")
+        raise ConfigError(
+            f"there is no model `{name}`", field=field, expected=expected, suggestion=nearest(name, known)
+        )
+
+
+def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Mapping[str, Provider]) -> list[Model]:
+    """Models that a run may pay for: those behind the doors of vendors that are not declared free."""
+    named = {agent.model for agent in pool.agents.values()}
+    named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, Synthesise))}
+    found = [pool.models[name] for name in sorted(name for name in named if name)]
+    vendors = (OpenAIProvider, AnthropicProvider, RecordingProvider, ReplayProvider)
+    return [model for model in found if not model.free and isinstance(providers.get(model.provider), vendors)]
+
+
+def budget_of(given: Budget | None, payable: list[Model]) -> Budget:
+    """The budget: the caller's; else ten cents where money can be spent, and it is said aloud."""
+    if given is not None and given.usd is not None:
+        return given
+    if not payable:
+        return given or Budget()
+    _log.warning("no budget was given: this run spends at most $%s", SAFE_BUDGET)
+    given = given or Budget()
+    return Budget(usd=SAFE_BUDGET, tokens=given.tokens, turns=given.turns, seconds=given.seconds)
+
+
+def check_prices(providers: Mapping[str, Provider], budget: Budget) -> None:
+    """Refuse a money budget over recorded outcomes that hold no costs (SEMANTICS §10)."""
+    unpriced = any(isinstance(each, RecordedProvider) and not each.priced for each in providers.values())
+    if budget.usd is not None and unpriced:
+        raise ConfigError(
+            "cannot be kept: the recorded outcomes hold no costs",
+            field="budget.usd",
+            expected="no money budget, or a file that records every cost",
+        )
+
+
+def check_responses(providers: Mapping[str, Provider]) -> None:
+    """Refuse to run over recorded outcomes without responses: nothing could be merged (SEMANTICS §10)."""
+    if any(isinstance(each, RecordedProvider) and not each.answers for each in providers.values()):
+        raise ConfigError(
+            "the recorded outcomes hold no responses: they say who would have been right, not what was said",
+            field="recorded",
+            expected="a file with responses; one without serves `explain` and evals by score",
+        )
+
+
+def context_of(
+    settings: Settings, state: RunState, journal: Journal, tally: Tally, on_text: OnStream | None
+) -> RunContext:
+    """Everything heavy of one run."""
+    clock, ledger = settings.clocks.monotonic, Ledger(settings.budget)
+    weigher, started = Weigher(settings.facilities, state.question, ledger), clock()
+    deadline = float("inf") if settings.budget.seconds is None else started + settings.budget.seconds
+    gate = Gate(settings.facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
+    turns = settings.budget.turns
+    if turns is None and not isinstance(settings.router, PlanRouter):
+        turns = TURNS_OF_A_ROUTER
+    return RunContext(
+        facilities=settings.facilities,
+        router=settings.router,
+        merge=settings.merge,
+        ledger=ledger,
+        journal=journal,
+        gate=gate,
+        weigher=weigher,
+        planner=settings.planning(weigher),
+        tally=tally,
+        faults=settings.faults,
+        clock=clock,
+        started=started,
+        turns=turns,
+        set_aside=_set_aside(settings, state, ledger),
+        on_text=on_text,
+    )
+
+
+def first_request(settings: Settings, state: RunState, planner: Planner) -> Request | None:
+    """What an LLM router's model would be asked first; None for other routers."""
+    router, pool = settings.router, settings.facilities.pool
+    if not isinstance(router, LLMRouter):
+        return None
+
+    async def nobody(name: str, request: Request) -> Completion:
+        raise AttemptError(f"{name} is not asked for {len(request.messages)} messages", kind="invalid_request")
+
+    turns = settings.budget.turns or TURNS_OF_A_ROUTER
+    return router.request(View(state, tuple(pool.agents.values()), planner, pool.models, nobody, turns=turns))
+
+
+def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservation | None:
+    """What is kept for the merge agent's call; nothing where the merge calls no model, or where it cannot be paid."""
+    merge, pool = settings.merge, settings.facilities.pool
+    if not isinstance(merge, Synthesise) or pool.models[merge.model].price is None:
+        return None
+    quote = merge.worst(pool.models[merge.model], state.question, state.analyses)
+    try:
+        return ledger.reserve(quote.reserve, quote.tokens)
+    except BudgetExceeded:
+        return None
+
+
+def _prompts(settings: Settings) -> tuple[Prompt, ...]:
+    speaking = (settings.router, settings.merge)
+    return tuple(p for part in speaking if isinstance(part, (LLMRouter, Synthesise)) for p in part.prompts())
+
+
+def started(settings: Settings, state: RunState, context: RunContext) -> RunStarted:
+    """The first event of a run."""
+    budget, rates = settings.budget, settings.facilities.rates
+    return RunStarted(
+        question=state.question.messages,
+        kind=state.question.kind,
+        choices=state.question.choices,
+        case=state.question.case,
+        pool=settings.facilities.pool.name,
+        agents=tuple(sorted(settings.facilities.pool.agents)),
+        goals=state.goals,
+        router=settings.router.name,
+        merge=settings.merge.name if settings.merge else "default",
+        analyses=settings.analyses,
+        cost_weight=rates.cost_weight,
+        time_weight=rates.time_weight,
+        budget={"usd": budget.usd, "tokens": budget.tokens, "turns": context.turns, "seconds": budget.seconds},
+        prompts={prompt.name: f"{prompt.version}:{prompt.digest}" for prompt in _prompts(settings)},
+        version=__version__,
+    )
+
+
+def trace_path(trace: Path | bool, run_id: str) -> Path | None:
+    """Where a run is written."""
+    if isinstance(trace, bool):
+        return runs_folder() / f"{run_id}.jsonl" if trace else None
+    return trace if trace.suffix == ".jsonl" else trace / f"{run_id}.jsonl"
+
+
+def fresh_id(clocks: Clocks) -> str:
+    """An id that sorts by time."""
+    stamp = datetime.fromtimestamp(clocks.wall(), UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{stamp}-{secrets.token_hex(4)}"

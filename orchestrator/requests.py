@@ -1,0 +1,28 @@
+"""What a model is asked when it is an expert: its prompt, the question or query, and the artifacts it consumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.messages import Message, Question, as_text
+from orchestrator.pool import Agent, Model
+from orchestrator.providers import Request
+
+__all__ = ["expert_request"]
+
+
+def expert_request(agent: Agent, model: Model, question: Question, query: str, inputs: Mapping[str, object]) -> Request:
+    """The request for one consultation; `inputs` are the artifacts that are there, by name."""
+    asked = (Message("user", query),) if query else question.messages
+    given = {name: inputs[name] for name in agent.consumes if name != "question" and name in inputs}
+    if given:
+        blocks = "\n\n".join(f"{name}:\n{as_text(value)}" for name, value in sorted(given.items()))
+        last = asked[-1]
+        asked = (*asked[:-1], Message(last.role, f"{last.content}\n\n{blocks}"))
+    system = (Message("system", agent.prompt),) if agent.prompt else ()
+    return Request(
+        (*system, *asked),
+        max_output=model.max_output,
+        temperature=model.temperature,
+        case=None if query else question.case,
+    )

@@ -1,0 +1,189 @@
+"""Takes a router's turn: asks for it, writes it down, places its routes; a router that fails is taken over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from orchestrator.errors import AttemptError, ConfigError, nearest
+from orchestrator.messages import Goal
+from orchestrator.pool import Agent
+from orchestrator.protocol import Route, Turn
+from orchestrator.routers import PlanRouter, Routing, View
+from orchestrator.runtime import RunContext
+from orchestrator.state import Exchange, RunState
+from orchestrator.trace.events import BadTurn, NameResolved, TakenOver, TurnTaken
+
+__all__ = ["take_turn"]
+
+BAD_TURNS = 2
+"""Bad turns in a row after which the plan router takes over (DESIGN §4)."""
+_PLAN = PlanRouter()
+
+
+async def take_turn(state: RunState, context: RunContext) -> RunState:
+    """The state after the router's next turn: what to consult, or the end.
+
+    Raises `ConfigError` where a router of the caller's own gives no turn, or names an expert that is not there.
+    """
+    router = _PLAN if state.takeover else context.router
+    try:
+        routing = _routing(cast("object", await router.decide(_view(state, context))), router.name)
+    except AttemptError as error:
+        return _taken_over(state, context, f"the router's model failed ({error.kind}): {error}")
+    turn = routing.turn
+    if turn.fault is not None:
+        return _bad(turn, turn.fault, state, context)
+    if turn.routes and turn.answer:
+        raise ConfigError("a turn holds routes or an answer, not both", field=f"router {router.name}")
+    return _good(routing, state, context, router.name)
+
+
+def _view(state: RunState, context: RunContext) -> View:
+    pool = context.facilities.pool
+    return View(
+        state,
+        tuple(pool.agents.values()),
+        context.planner,
+        models=pool.models,
+        ask=context.asking("router"),
+        turns=context.turns,
+        last=_last(state, context),
+    )
+
+
+def _last(state: RunState, context: RunContext) -> str | None:
+    """Why the router must answer now, if it must: turns are over with this one, or no expert can be paid."""
+    if context.turns is not None and state.turns + 1 >= context.turns:
+        return f"limit:turns: {context.turns} turns"
+    weighed = [context.weigher.weigh(agent) for agent in context.facilities.pool.agents.values()]
+    limits = [c.why_not for c in weighed if c.why_not and c.why_not.startswith("limit:")]
+    return limits[0] if len(limits) == len(weighed) else None
+
+
+def _routing(decided: object, router: str) -> Routing:
+    """What the router decided, if it is a turn at all."""
+    if isinstance(decided, Turn):
+        return Routing(decided)
+    if isinstance(decided, Routing):
+        return decided
+    raise ConfigError(f"decided {decided!r}", field=f"router {router}", expected="a `Turn` of actions")
+
+
+def _bad(turn: Turn, fault: str, state: RunState, context: RunContext) -> RunState:
+    """A turn that cannot be read is answered with what is wrong with it; a second one in a row ends the router."""
+    number = state.turns + 1
+    said = turn.said.content if turn.said else None
+    context.journal.write(BadTurn(turn=number, fault=fault, said=said))
+    exchanges = (*state.exchanges, Exchange(turn.said, fault=fault)) if turn.said else state.exchanges
+    bad = state.bad_turns + 1
+    state = replace(state, turns=number, bad_turns=bad, exchanges=exchanges, routes=(), thinking=True)
+    return _taken_over(state, context, f"{bad} bad turns in a row: {fault}") if bad >= BAD_TURNS else state
+
+
+def _taken_over(state: RunState, context: RunContext, reason: str) -> RunState:
+    context.journal.write(TakenOver(reason=reason))
+    limits = (reason.partition("limit:")[1] + reason.partition("limit:")[2],) if "limit:" in reason else ()
+    return replace(
+        state,
+        takeover=True,
+        routes=(),
+        thinking=True,
+        reasons=(*state.reasons, f"takeover: {reason}"),
+        shortfalls=(*state.shortfalls, *limits),
+    )
+
+
+def _good(routing: Routing, state: RunState, context: RunContext, router: str) -> RunState:
+    turn = routing.turn
+    placed = _placed(turn.routes, state, context, router)
+    repeated = tuple(route for route in placed if state.reached(state.goal_of(route)))
+    fresh: dict[tuple[str, Goal], Route] = {}
+    for route in placed:
+        if route not in repeated:
+            fresh.setdefault((route.agent, state.goal_of(route)), route)
+    forced = _last(state, context) if turn.said and turn.answer else None
+    state = replace(
+        state,
+        bad_turns=0,
+        routes=tuple(fresh.values()),
+        exchanges=(*state.exchanges, Exchange(turn.said, placed, repeated)) if turn.said else state.exchanges,
+        shortfalls=(*state.shortfalls, *_limits(routing), *((forced,) if forced else ())),
+    )
+    if _counts(turn):
+        state = replace(state, turns=state.turns + 1)
+        _record(turn, repeated, state.turns, context, router)
+    for choice in routing.choices:
+        if choice.plan is not None:
+            context.journal.write(choice.event())
+    return _concluded(turn, state)
+
+
+def _concluded(turn: Turn, state: RunState) -> RunState:
+    """Whether the run ends with a turn, or the router is asked again."""
+    something = state.gives(state.goal)
+    if turn.answer is not None:
+        text = turn.answer.text
+        return replace(state, answer=text or None, concluded=bool(text) or something, thinking=False)
+    again = bool(turn.thought) or bool(turn.routes and not state.routes)
+    return replace(state, thinking=again, concluded=not turn.actions and something)
+
+
+def _placed(routes: tuple[Route, ...], state: RunState, context: RunContext, router: str) -> tuple[Route, ...]:
+    """The routes with what each asks for: a router that asks several experts the same wants an analysis of each.
+
+    One that is there twice stays so, since each call of a model is owed a result.
+    """
+    placed: list[Route] = []
+    for route in routes:
+        agent = _expert(route.agent, context, router)
+        found = replace(route, artifact=agent.produces)
+        if route.toward is None:
+            found = replace(found, slot=_slot(agent, route.query, state, placed))
+        placed.append(found)
+    return tuple(placed)
+
+
+def _expert(name: str, context: RunContext, router: str) -> Agent:
+    agents = context.facilities.pool.agents
+    if name not in agents:
+        raise ConfigError(
+            f"there is no expert `{name}`",
+            field=f"router {router}",
+            expected="one of " + ", ".join(sorted(agents)),
+            suggestion=nearest(name, agents),
+        )
+    return agents[name]
+
+
+def _slot(agent: Agent, query: str, state: RunState, placed: list[Route]) -> int:
+    """The slot in which the agent already gave this, else the next free one."""
+    given = [(reply.agent, reply.goal) for reply in state.replies]
+    given += [(route.agent, state.goal_of(route)) for route in placed]
+    alike = {name: goal.slot for name, goal in given if goal == Goal(agent.produces, query, goal.slot)}
+    return alike.get(agent.name, max(alike.values(), default=0) + 1)
+
+
+def _counts(turn: Turn) -> bool:
+    """A bare end of the plan router is no step."""
+    return bool(turn.routes or turn.thought or (turn.answer and turn.answer.text))
+
+
+def _record(turn: Turn, repeated: tuple[Route, ...], number: int, context: RunContext, router: str) -> None:
+    for given, agent in turn.resolved:
+        context.journal.write(NameResolved(turn=number, given=given, agent=agent))
+    context.journal.write(
+        TurnTaken(
+            turn=number,
+            router=router,
+            thought=turn.thought or None,
+            routes=tuple(route.agent for route in turn.routes),
+            repeated=tuple(route.agent for route in repeated),
+            answer=turn.answer.text if turn.answer else None,
+        )
+    )
+
+
+def _limits(routing: Routing) -> tuple[str, ...]:
+    """Limits that alone keep a slot from being served."""
+    return tuple(limit for choice in routing.choices if choice.plan is None for limit in choice.limits[:1])
