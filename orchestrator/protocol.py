@@ -98,11 +98,12 @@ _AGENT = re.compile(r"""agent\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _PLACEHOLDERS = ("llm-name", "your-query")
 
 
-def parse_tags(text: str) -> Turn:
+def parse_tags(text: str, *, cut: bool = False) -> Turn:
     """The turn written in tags: ours, or the published `<search>NAME:query</search>` (Router-R1, its §3.1 and code).
 
-    Raises `ActionError`, and nothing else, for any text that is no turn.
+    `cut` says that the length limit ended it. Raises `ActionError`, and nothing else, for any text that is no turn.
     """
+    _check_whole(cut=cut)
     thoughts, acts = list[Think](), list[tuple[str, str, str]]()
     for name, attributes, body in _elements(text):
         if name in _ACTS:
@@ -174,8 +175,7 @@ def parse_tools(text: str, calls: Sequence[ToolCall], *, cut: bool = False) -> T
 
     `cut` says that the length limit ended it. Raises `ActionError`, and nothing else, for what is no turn.
     """
-    if cut:
-        raise ActionError("the turn was cut off by the length limit: be shorter", ActionFault.CUT)
+    _check_whole(cut=cut)
     if not calls:
         if not text.strip():
             raise ActionError("the turn is empty: call an expert, or answer", ActionFault.NONE)
@@ -186,6 +186,12 @@ def parse_tools(text: str, calls: Sequence[ToolCall], *, cut: bool = False) -> T
     if len(answers) > 1 or (answers and len(actions) > 1):
         raise ActionError("a turn calls experts or answers, not both", ActionFault.BOTH)
     return Turn((*thoughts, *actions))
+
+
+def _check_whole(*, cut: bool) -> None:
+    """A turn that was cut off is none: the rest may have said something else."""
+    if cut:
+        raise ActionError("the turn was cut off by the length limit: be shorter", ActionFault.CUT)
 
 
 def _called(call: ToolCall) -> Action:

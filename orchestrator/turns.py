@@ -97,7 +97,7 @@ def _taken_over(state: RunState, context: RunContext, reason: str) -> RunState:
 def _good(routing: Routing, state: RunState, context: RunContext, router: str) -> RunState:
     turn = routing.turn
     placed = _placed(turn.routes, state, context, router)
-    repeated = tuple(route for route in placed if state.reached(state.goal_of(route)))
+    repeated = tuple(route for route in placed if _settled(route, state))
     fresh: dict[tuple[str, Goal], Route] = {}
     for route in placed:
         if route not in repeated:
@@ -117,6 +117,12 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
         if choice.plan is not None:
             context.journal.write(choice.event())
     return _concluded(turn, state)
+
+
+def _settled(route: Route, state: RunState) -> bool:
+    """Whether a route was answered before, or its expert failed at it: neither is asked again."""
+    own = route.toward is None and state.has_failed(route.agent, route.query)
+    return state.reached(state.goal_of(route)) is not None or own
 
 
 def _concluded(turn: Turn, state: RunState) -> RunState:

@@ -283,7 +283,7 @@ def test_experts_of_ones_own_come_from_a_folder_and_say_things_literally(cli: Cl
     told = cli("run", "echo [bold]loud[/bold] [/x] \x1b[31mred", "--agents", str(own))
     assert told.returncode == 0, told.stderr
     assert "#1 echo [bold]loud[/bold] [/x] \\x1b[31mred" in told.stdout
-    assert "decision  [bold]loud[/bold] [/x] \\x1b[31mred" in told.stdout
+    assert "decision   [bold]loud[/bold] [/x] \\x1b[31mred" in told.stdout
     assert "\x1b" not in told.stdout
     made = document(cli("run", "write", "--goal", "letter", "--json", env={"ORCHESTRATOR_AGENTS": str(own)}))
     assert (made["answer"], made["goal"], made["turns"]) == (f"Dear Sir, {10**30}", "letter", 2)

@@ -143,7 +143,7 @@ def test_a_trace_is_shown_explained_and_verified(cli: Cli) -> None:
     made = straight_run(cli, "--fail", "algebra")
     shown = cli("trace", "show", made["run_id"][-8:]).stdout
     assert shown.splitlines()[1] == QUESTION
-    assert "failed    #1 algebra injected: injected fault" in shown
+    assert "failed     #1 algebra injected: injected fault" in shown
     assert f"consistent · head {made['head']}" in shown
     assert [event["type"] for event in rows_of(cli("trace", "why", "--json"))] == [
         "planned", "planned", "rerouted", "merged",
@@ -194,7 +194,7 @@ def test_doctor_names_keys_and_never_prints_one(cli: Cli, tmp_path: Path) -> Non
     assert "sympy (extra local)" in done.stdout
     made = document(plain := cli("doctor", "--json", env={"ANTHROPIC_API_KEY": KEY}))
     assert KEY not in plain.stdout
-    assert (made["keys"], made["pools"]) == (["ANTHROPIC_API_KEY"], ["local"])
+    assert (made["keys"], made["pools"]) == (["ANTHROPIC_API_KEY"], ["cloud", "local"])
     assert (made["state"], made["state_writable"]) == (str(tmp_path / "home" / "runs"), True)
     assert made["versions"]["thinkroute"]
 

@@ -216,6 +216,6 @@ def test_a_terminal_shows_the_decision_in_a_panel(terminal_env: dict[str, str], 
     lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.shown).replace("\r", "\n").splitlines()
     assert any(line.startswith("╭─ answered ─") for line in lines)
     assert any("replaced by arithmetic" in line for line in lines)
-    assert any(line.startswith("│ decision  397.8  (answered)") for line in lines)
+    assert any(line.startswith("│ decision   397.8  (answered)") for line in lines)
     assert max(map(len, lines)) <= 100
     assert not re.search(r"\x1b\[[\d;]*3[0-7]m", terminal.shown)  # NO_COLOR

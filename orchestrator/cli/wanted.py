@@ -70,6 +70,8 @@ class Wanted:
         """Raise BadParameter where options do not go together."""
         if self.record and self.cassette is None:
             raise typer.BadParameter("--record goes with --cassette FILE")
+        if self.record and self.cassette is not None and self.cassette.exists() and self.cassette.stat().st_size:
+            raise typer.BadParameter(f"--record: {self.cassette} holds calls already; name another file or remove it")
         if self.case is not None and self.recorded is None:
             raise typer.BadParameter("--case goes with --recorded FILE")
         if self.recorded is not None and (self.pool or self.model or self.router_model):

@@ -65,8 +65,9 @@ async def walk(state: RunState, context: RunContext, *, langsmith: bool = False)
 
 async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
     run, context = state["run"], runtime.context
-    planned = run.takeover or isinstance(context.router, PlanRouter)
-    if not (planned and run.complete) and (limit := context.limit_hit(run.turns)):  # its end is no further turn
+    ending = run.complete and (run.takeover or isinstance(context.router, PlanRouter))  # its end is no further turn
+    turns = None if run.takeover else run.turns  # a plan ends by itself, and the turns were the router's
+    if not ending and (limit := context.limit_hit(turns)):
         return {"run": conclude_on_limit(run, context, limit)}
     until = asyncio.timeout(context.seconds_left())
     try:

@@ -53,7 +53,7 @@ class LLMRouter:
     def request(self, view: View) -> Request:
         """What the model is asked: the same beginning in every turn, then what has happened since."""
         model, encoding = view.models[self.model], self._encoding(view)
-        messages = [_system(view, encoding), *_asked(view)]
+        messages = [_system(view, encoding), *view.question.messages]
         for exchange in view.state.exchanges:
             messages += _replayed(exchange, view, encoding)
         if view.last is not None:
@@ -71,10 +71,11 @@ class LLMRouter:
         return self.encoding or view.models[self.model].encoding
 
     def _parsed(self, completion: Completion, view: View) -> Turn:
+        cut = completion.finish == "length"
         if self._encoding(view) == "tools":
-            turn = parse_tools(completion.text, completion.calls, cut=completion.finish == "length")
+            turn = parse_tools(completion.text, completion.calls, cut=cut)
         else:
-            turn = parse_tags(completion.text)
+            turn = parse_tags(completion.text, cut=cut)
         if view.last is not None and turn.routes:
             raise ActionError("no expert can be asked any more: answer", ActionFault.BOTH)
         names = tool_names(view.experts)
@@ -127,11 +128,6 @@ def _system(view: View, encoding: Encoding) -> Message:
     experts = expert_lines(view.experts, view.models)
     turns = "any number of" if view.turns is None else str(view.turns)
     return Message("system", prompt.fill(turns=turns, goal=view.state.asked, experts=experts, **fields))
-
-
-def _asked(view: View) -> list[Message]:
-    """The question's own messages; the caller's system text follows ours."""
-    return list(view.question.messages)
 
 
 def _tools(experts: Sequence[Agent]) -> tuple[ToolSpec, ...]:
