@@ -30,7 +30,8 @@ async def take_turn(state: RunState, context: RunContext) -> RunState:
     try:
         routing = _routing(cast("object", await router.decide(_view(state, context))), router.name)
     except AttemptError as error:
-        return _taken_over(state, context, f"the router's model failed ({error.kind}): {error}")
+        limits = (str(error),) if error.kind == "budget" and str(error).startswith("limit:") else ()
+        return _taken_over(state, context, f"the router's model failed ({error.kind}): {error}", limits)
     turn = routing.turn
     if turn.fault is not None:
         return _bad(turn, turn.fault, state, context)
@@ -81,9 +82,9 @@ def _bad(turn: Turn, fault: str, state: RunState, context: RunContext) -> RunSta
     return _taken_over(state, context, f"{bad} bad turns in a row: {fault}") if bad >= BAD_TURNS else state
 
 
-def _taken_over(state: RunState, context: RunContext, reason: str) -> RunState:
+def _taken_over(state: RunState, context: RunContext, reason: str, limits: tuple[str, ...] = ()) -> RunState:
+    """The plan router decides from here on; `limits` are those of the run that stood in the router's way."""
     context.journal.write(TakenOver(reason=reason))
-    limits = (reason.partition("limit:")[1] + reason.partition("limit:")[2],) if "limit:" in reason else ()
     return replace(
         state,
         takeover=True,

@@ -8,23 +8,20 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from orchestrator import Agent, Model, Orchestrator, Price
-from orchestrator.pipeline.assembly import doors
 from orchestrator.pool.registry import Member
-from orchestrator.providers import Provider
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.openai import OpenAIProvider
-from orchestrator.runtime import Clocks
+from orchestrator.runtime import Clocks, ControlPurpose
 from orchestrator.trace.events import TryEnded
 from tests.fake_clock import FakeClock
 from tests.runs import QUESTION, Ran, checked
 from tests.wire.server import Script, Seen, WireServer
 from tests.wire.speech import Said, estimate, spoken
 
-__all__ = ["BILL", "MAX_OUTPUT", "PRICES", "STALL", "House", "Line", "money", "requests", "stalling"]
-
-STALL = 0.15
-"""Seconds of silence that are borne in a stream, and by every try."""
+__all__ = ["BILL", "PRICES", "House", "Line", "requests"]
 
 MAX_OUTPUT = 300
 PRICES: Mapping[str, Price] = {
@@ -60,6 +57,10 @@ class House:
     experts: Sequence[str] = ("sage", "spare")
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     """Base URLs of models that live at another server."""
+    stall: float = 30.0
+    """Seconds of silence that are borne in a stream."""
+    timeouts: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Seconds that a try of a model may take, where it is not the usual minute."""
     clock: FakeClock = field(default_factory=FakeClock)
     seen: list[Seen] = field(default_factory=list[Seen])
     heard: list[str] = field(default_factory=list[str])
@@ -71,8 +72,11 @@ class House:
             for name in ("router", *self.experts):
                 server.script(*(self._played(name, line) for line in self.script.get(name, ())), model=name)
             orchestrator = self._orchestrator(server)
-            listening = (lambda _, piece: self.heard.append(piece)) if self.streamed else None
-            ran = checked(orchestrator.run_sync(question, on_text=listening), self.folder)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("orchestrator.providers.calls.CONTROL_TIMEOUT", self.timeouts.get("router", 60.0))
+                ran = checked(
+                    orchestrator.run_sync(question, on_text=self._hear if self.streamed else None), self.folder
+                )
             self.seen = server.requests
         booked = sum((event.usd or Decimal(0) for event in ran.of(TryEnded)), Decimal(0))
         assert ran.decision.cost_usd == booked
@@ -97,6 +101,10 @@ class House:
         """Requests that came, by model."""
         return {name: len(requests(self.seen, name)) for name in sorted({seen.model for seen in self.seen})}
 
+    def _hear(self, purpose: ControlPurpose, piece: str) -> None:
+        assert purpose == "router"
+        self.heard.append(piece)
+
     def _played(self, name: str, line: Line) -> Script:
         streamed = self.streamed and name == "router"
         return spoken(self.vendor, line, streamed=streamed) if isinstance(line, Said) else line
@@ -110,28 +118,17 @@ class House:
             )
             for name in ("router", *self.experts)
         ]  # fmt: skip
-        skills = {"sage": 0.9, "spare": 0.6}
-        members += [
-            Agent(name=name, role=f"knows {name} things", model=name, skill=skills[name], timeout=STALL)
-            for name in self.experts
-        ]
+        for name in self.experts:
+            skill, timeout = {"sage": 0.9, "spare": 0.6}[name], self.timeouts.get(name, 60.0)
+            members.append(Agent(name=name, role=f"knows {name} things", model=name, skill=skill, timeout=timeout))
         members.append(Agent(name="sums", role="computes", tool="arithmetic", skill=0.99))
+        doors = {"openai": OpenAIProvider(stall=self.stall), "anthropic": AnthropicProvider(stall=self.stall)}
         return Orchestrator(
-            members, router="router", providers=stalling(), trace=self.folder, clocks=Clocks(self.clock, self.clock),
+            members, router="router", providers=doors, trace=self.folder, clocks=Clocks(self.clock, self.clock),
             sleep=self.clock.sleep, seed=5,
         )  # fmt: skip
-
-
-def stalling() -> dict[str, Provider]:
-    """The usual doors, with little patience for silence in a stream."""
-    return {**doors(None), "openai": OpenAIProvider(stall=STALL), "anthropic": AnthropicProvider(stall=STALL)}
 
 
 def requests(seen: Sequence[Seen], model: str) -> list[Seen]:
     """Requests that came for one model, in order."""
     return [each for each in seen if each.model == model]
-
-
-def money(*amounts: Decimal) -> Decimal:
-    """Their sum."""
-    return sum(amounts, Decimal(0))

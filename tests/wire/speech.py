@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
+from orchestrator.providers.answers import as_json
 from tests.wire.server import Script, Seen, stream, whole
 from tests.wire.vendors import (
     COUNT,
@@ -47,15 +48,15 @@ class Said:
     reasoning: str = ""
 
 
-def routes(*asked: tuple[str, str], text: str = "", **more: Any) -> Said:
+def routes(*asked: tuple[str, str], text: str = "") -> Said:
     """A router's turn that consults experts, each with a query."""
-    calls = ((f"call_{n}", name, json.dumps({"query": query})) for n, (name, query) in enumerate(asked, start=1))
-    return Said(text, tuple(calls), **more)
+    calls = ((f"call_{n}", name, as_json({"query": query})) for n, (name, query) in enumerate(asked, start=1))
+    return Said(text, tuple(calls))
 
 
-def answers(text: str, **more: Any) -> Said:
+def answers(text: str) -> Said:
     """A router's turn that answers by the tool for it."""
-    return Said("", (("call_9", "answer", json.dumps({"answer": text})),), **more)
+    return Said("", (("call_9", "answer", as_json({"answer": text})),))
 
 
 def spoken(vendor: str, said: Said, *, streamed: bool = False) -> Script:
