@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -140,19 +140,23 @@ def composed(wanted: Wanted) -> Parts:
     from orchestrator.pool import Pool, load_pool
 
     pool = load_pool(wanted.pool or "local", wanted.agents or ())
-    members = {**pool.models, **pool.agents}
+    members = _named([*pool.models.values(), *pool.agents.values()])
     router, merger = pool.router, pool.merger
     if wanted.pool is None and wanted.router is not RouterName.plan:
         cloud = load_pool("cloud", (), plugins=False)
         experts = {n: a for n, a in cloud.agents.items() if a.model and _reachable(cloud.models[a.model], wanted)}
-        members = {**experts, **members}
+        members = _named([*cloud.models.values(), *experts.values()]) | members
         router = router or _first_reachable((cloud.router, *(a.model for a in experts.values())), cloud, wanted)
         merger = merger or router
-    for extra in _ad_hoc(wanted):
-        members.setdefault(extra.name, extra)
+    members = _named(_ad_hoc(wanted)) | members
     chosen = wanted.router_model or router
     named = Pool(members.values(), goals=pool.goals, name=pool.name, router=chosen, merger=merger or chosen)
     return _with_cassette(Parts(named), wanted)
+
+
+def _named(members: Iterable[Model | Agent]) -> dict[tuple[type, str], Model | Agent]:
+    """Members by kind and name: an agent may be called as its model is."""
+    return {(type(member), member.name): member for member in members}
 
 
 def _ad_hoc(wanted: Wanted) -> list[Model | Agent]:
@@ -172,19 +176,29 @@ def _first_reachable(names: tuple[str | None, ...], pool: Pool, wanted: Wanted) 
 
 
 def _reachable(model: Model, wanted: Wanted) -> bool:
-    """Whether a vendor's model can be asked: its key is found, or its calls are replayed."""
-    replayed = wanted.cassette is not None and not wanted.record
-    return replayed or bool(os.environ.get(model.key_env or VENDOR_KEYS.get(model.provider, "")))
+    """Whether a model can be asked: it needs no key, or its key is found, or was when the calls were recorded."""
+    from orchestrator.providers.replay import noted_keys
+
+    key = model.key_env or (None if model.base_url else VENDOR_KEYS.get(model.provider))
+    if key is None:
+        return True
+    if wanted.cassette is None or wanted.record:
+        return bool(os.environ.get(key))
+    noted = noted_keys(wanted.cassette)
+    return noted is None or key in noted
 
 
 def _with_cassette(parts: Parts, wanted: Wanted) -> Parts:
     """The parts with a cassette before every door, where one is asked for."""
     from orchestrator.pipeline.assembly import doors
     from orchestrator.providers import RecordingProvider, ReplayProvider
+    from orchestrator.providers.replay import note_keys
 
     if wanted.cassette is None:
         return parts
     if wanted.record:
+        keys = {model.key_env for model in parts.pool.models.values()} | set(VENDOR_KEYS.values())
+        note_keys(wanted.cassette, (key for key in keys if key and os.environ.get(key)))
         parts.providers = {name: RecordingProvider(door, wanted.cassette) for name, door in doors(None).items()}
     else:
         parts.cassette = ReplayProvider(wanted.cassette)

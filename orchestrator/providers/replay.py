@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from orchestrator.content import shown
 from orchestrator.errors import AttemptError, ConfigError, FailureKind, ProviderError, RateLimited, ReplayMismatch
 from orchestrator.messages import Usage
 from orchestrator.pool import Model
+from orchestrator.providers.answers import rows, table
 from orchestrator.providers.base import Completion, OnText, Provider, Request
+from orchestrator.providers.faults import parsed
 
-__all__ = ["RecordingProvider", "ReplayProvider", "read_cassette"]
+__all__ = ["RecordingProvider", "ReplayProvider", "note_keys", "noted_keys", "read_cassette"]
 
 _REQUEST = TypeAdapter(Request)
+_NOTE = b'{"keys": '
+"""How the line begins that says which keys were found; calls begin otherwise."""
 
 
 class _Failure(BaseModel):
@@ -125,12 +130,30 @@ class ReplayProvider:
 
 def read_cassette(path: Path) -> list[_Entry]:
     """The calls of a cassette; raises `ConfigError` naming file and line."""
+    lines = enumerate(_lines(path), start=1)
+    return [_entry(line, path, number) for number, line in lines if not line.startswith(_NOTE)]
+
+
+def note_keys(path: Path, names: Iterable[str]) -> None:
+    """Write down which variables held keys when the calls were recorded, by name: they say who was in the pool."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="ascii", newline="\n") as cassette:
+        cassette.write(json.dumps({"keys": sorted(names)}) + "\n")
+
+
+def noted_keys(path: Path) -> frozenset[str] | None:
+    """Names of the variables that held keys at the recording; None where nobody wrote them down."""
+    notes = [parsed(line) for line in _lines(path) if line.startswith(_NOTE)]
+    found = [rows(table(note).get("keys")) for note in notes]
+    return frozenset(name for names in found for name in names if isinstance(name, str)) if found else None
+
+
+def _lines(path: Path) -> list[bytes]:
     try:
-        lines = path.read_bytes().splitlines()
+        return path.read_bytes().splitlines()
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
         raise ConfigError(problem, file=shown(path), expected="a cassette (JSON lines)") from error
-    return [_entry(line, path, number) for number, line in enumerate(lines, start=1)]
 
 
 def _entry(line: bytes, path: Path, number: int) -> _Entry:

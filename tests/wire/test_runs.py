@@ -10,11 +10,12 @@ from typing import cast
 
 import pytest
 
-from orchestrator import Dissent
+from orchestrator import Agent, Budget, Dissent, Model, Orchestrator
 from orchestrator.messages import Usage
 from orchestrator.trace.events import BadTurn, NameResolved, TakenOver, TryEnded, TurnTaken
+from tests.runs import checked
 from tests.wire.house import BILL, PRICES, House, requests
-from tests.wire.server import Seen, stream, whole
+from tests.wire.server import End, Script, Seen, WireServer, stream, whole
 from tests.wire.speech import VENDORS, Said, answers, estimate, routes
 from tests.wire.vendors import DONE, Json, call, chunk, event, message, tool_use
 
@@ -289,3 +290,32 @@ def test_a_server_that_answers_a_stream_request_with_json(vendor: str, tmp_path:
     ran = house.run()
     assert (ran.decision.answer, ran.decision.cost_usd) == ("Rome.", Decimal("0.00002492"))
     assert house.heard == ["Rome."]
+
+
+@both
+@either_way
+def test_a_router_that_outlasts_the_run_ends_it_at_its_deadline(vendor: str, streamed: bool, tmp_path: Path) -> None:
+    """The call in flight is charged its input estimate; nothing was learned, so nothing is decided."""
+    with WireServer() as server:
+        server.script(Script((End.HANG,)))
+        url = server.openai_url if vendor == "openai" else server.url
+        members = [
+            Model(name=name, provider=vendor, price=PRICES[name], base_url=url, max_output=300)
+            for name in ("router", "sage")
+        ]
+        orchestrator = Orchestrator(
+            [*members, Agent(name="sage", model="sage")], router="router", trace=tmp_path, budget=Budget(seconds=0.5)
+        )
+        heard: list[str] = []
+
+        def on_text(who: str, piece: str) -> None:
+            heard.append(who + piece)
+
+        ran = checked(orchestrator.run_sync("What is it?", on_text=on_text if streamed else None), tmp_path)
+    decision = ran.decision
+    assert (decision.answer, decision.status, decision.reasons) == (
+        None, "escalated", ("limit:seconds: 0.5 s are over",),
+    )  # fmt: skip
+    charge = estimate(server.requests[0]) * PRICES["router"].input / 1_000_000
+    assert (len(server.requests), decision.cost_usd, decision.cost_exact) == (1, charge, False)
+    assert (decision.control_calls, decision.expert_calls, decision.turns) == (1, 0, 0)
