@@ -488,7 +488,8 @@ def test_every_router_ends_in_a_decision(encoding: Encoding, data: st.DataObject
         budget = Budget(turns=turns, usd=None if limit is None else Decimal(limit))
         script = {"router": said, "sage": replies}
         ran = Stage(Path(folder), script, encoding, members=members, budget=budget).run("2+2", whole=False)
-    assert ran.decision.turns <= (turns or 12)
+    plan = sum(event.router == "plan" for event in ran.of(TurnTaken))  # after a takeover, which ends by itself
+    assert ran.decision.turns - plan <= (turns or 12)
     assert ran.decision.cost_usd is not None
     assert limit is None or ran.decision.cost_usd <= Decimal(limit)
     assert ran.decision.cost_usd == sum((event.usd or Decimal(0) for event in ran.of(TryEnded)), Decimal(0))

@@ -64,7 +64,7 @@ def promised(length: int, content: str) -> bytes:
     Case("500", failed(500), SERVER),
     Case("501", failed(501), SERVER),
     Case("502 with an HTML page", whole(HTML, status=502, kind="text/html"), SERVER),
-    Case("503", failed(503, Retry_After="3"), SERVER),
+    Case("503", failed(503, Retry_After="3"), Bad("server", retryable=True, retry_after=3.0)),
     Case("504 with nothing", whole("", status=504, kind="text/plain"), SERVER),
     Case("529", failed(529), SERVER),
     Case("401", failed(401), AUTH),
