@@ -15,6 +15,7 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, checked, unknown_key
 from orchestrator.pool.experts import as_agent
 from orchestrator.pool.modules import experts_in
+from orchestrator.pool.prices import listed_model
 from orchestrator.pool.registry import Member, Pool
 
 __all__ = ["ENTRY_POINTS", "descriptor_schema", "known_models", "load_folder", "load_pool", "pool_names"]
@@ -88,9 +89,17 @@ class _Found:
         return {(Path(where).name, name) for where, _, name in (tool.rpartition(":") for tool in tools)}
 
     def pool(self, name: str) -> Pool:
-        """All of it as a pool."""
+        """All of it as a pool; a vendor's model that only an agent names is described by its list price."""
+        described = {member.name for member in self.members if isinstance(member, Model)}
+        named = {member.model for member in self.members if isinstance(member, Agent) and member.model}
+        listed = [model for name in sorted(named - described) if (model := listed_model(name)) is not None]
         return Pool(
-            self.members, goals=self.goals, name=name, source=self.source, router=self.router, merger=self.merger
+            [*self.members, *listed],
+            goals=self.goals,
+            name=name,
+            source=self.source,
+            router=self.router,
+            merger=self.merger,
         )
 
     def _take(self, other: _Found) -> None:

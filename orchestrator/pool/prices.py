@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo
 
-__all__ = ["VENDORS", "Listing", "PricedModels", "context_window_of", "list_price", "listings", "priced"]
+__all__ = [
+    "VENDORS",
+    "Listing",
+    "PricedModels",
+    "context_window_of",
+    "list_price",
+    "listed_model",
+    "listings",
+    "priced",
+]
 
 VENDORS = ("anthropic", "openai")
 """Providers that list prices are asked for: both name their models as genai-prices does."""
@@ -53,6 +62,15 @@ class PricedModels(Mapping[str, Model]):
 
     def __len__(self) -> int:
         return len(self._described)
+
+
+def listed_model(name: str) -> Model | None:
+    """The vendor's model of a name `provider:id` that the price list knows, else None."""
+    vendor, _, model_id = name.partition(":")
+    if vendor not in VENDORS or not model_id:
+        return None
+    model = priced(Model(name=name))
+    return model if model.price is not None else None
 
 
 def priced(model: Model) -> Model:
