@@ -41,7 +41,10 @@ NextNode = Literal["decide", "consult", "heal", "merge"]
 
 @cache
 def compiled_graph() -> PipelineGraph:
-    """The compiled graph; one serves all runs, since what differs between them is in state and context."""
+    """The compiled graph; one serves all runs, since what differs between them is in state and context.
+
+    What follows a node is decided by coroutines, since LangGraph runs plain functions in a thread.
+    """
     graph = StateGraph(Channels, context_schema=RunContext)
     graph.add_node("decide", _decide)
     graph.add_node("consult", _consult)
@@ -91,7 +94,7 @@ async def _merge(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Dec
     return {"decision": await conclude(state["run"], runtime.context)}
 
 
-def _after_decide(state: Channels) -> NextNode:
+async def _after_decide(state: Channels) -> NextNode:
     run = state["run"]
     if run.concluded:
         return "merge"
@@ -100,12 +103,12 @@ def _after_decide(state: Channels) -> NextNode:
     return "decide" if run.thinking else "heal"
 
 
-def _after_consult(state: Channels) -> NextNode:
+async def _after_consult(state: Channels) -> NextNode:
     run = state["run"]
     return "heal" if run.open or run.pursued else "decide"
 
 
-def _after_heal(state: Channels) -> NextNode:
+async def _after_heal(state: Channels) -> NextNode:
     run = state["run"]
     if run.concluded:
         return "merge"
