@@ -57,9 +57,13 @@ def _last(state: RunState, context: RunContext) -> str | None:
     """Why the router must answer now, if it must: turns are over with this one, or no expert can be paid."""
     if context.turns is not None and state.turns + 1 >= context.turns:
         return f"limit:turns: {context.turns} turns"
-    weighed = [context.weigher.weigh(agent) for agent in context.facilities.pool.agents.values()]
-    limits = [c.why_not for c in weighed if c.why_not and c.why_not.startswith("limit:")]
-    return limits[0] if len(limits) == len(weighed) else None
+    limits: list[str] = []
+    for agent in context.facilities.pool.agents.values():
+        why_not = context.weigher.weigh(agent).why_not
+        if why_not is None or not why_not.startswith("limit:"):
+            return None
+        limits.append(why_not)
+    return limits[0]
 
 
 def _routing(decided: object, router: str) -> Routing:
