@@ -152,20 +152,20 @@ BROKEN = [
     ),
     Broken(
         "a model that is not there",
-        {"a.toml": GPT + '[agents.a]\nmodel = "openai:gpt-4"\n'},
+        {"a.toml": GPT + '[agents.a]\nmodel = "openai:gtp-4o"\n'},
         snapshot(
             [
-                "pool/a.toml: `agents.a.model`: there is no model `openai:gpt-4`; expected one of openai:gpt-4o;",
+                "pool/a.toml: `agents.a.model`: there is no model `openai:gtp-4o`; expected one of openai:gpt-4o;",
                 "did you mean `openai:gpt-4o`?",
             ]
         ),
     ),
     Broken(
         "a model where there are none",
-        {"a.toml": '[agents.a]\nmodel = "openai:gpt-4o"\n'},
+        {"a.toml": '[agents.a]\nmodel = "openai:gtp-4o"\n'},
         snapshot(
             [
-                "pool/a.toml: `agents.a.model`: there is no model `openai:gpt-4o`; expected a [models] table that",
+                "pool/a.toml: `agents.a.model`: there is no model `openai:gtp-4o`; expected a [models] table that",
                 "has it",
             ]
         ),

@@ -237,3 +237,11 @@ def test_what_names_no_provider_is_no_model(name: str) -> None:
 
 def test_a_described_model_is_found_under_the_slash_too() -> None:
     assert model_for("openai/gpt-6-luna", TABLE) is TABLE["openai:gpt-6-luna"]
+
+
+def test_one_table_of_an_agent_is_enough_for_a_listed_model(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('[agents.nano]\nmodel = "openai:gpt-5-nano"\n')
+    pool = load_pool("local", [tmp_path], plugins=False, own=False)
+    model = pool.model_of(pool.agents["nano"])
+    assert model is not None
+    assert model.price == list_price("openai", "gpt-5-nano")
