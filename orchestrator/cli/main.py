@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -51,7 +50,6 @@ def overall(
 
 def main() -> None:
     """Run the command line and exit with its code (SEMANTICS §3)."""
-    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # what it warns of, commands say themselves
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -51,9 +50,9 @@ from orchestrator.cli.run_options import (
     TraceOption,
     TurnsOption,
 )
-from orchestrator.cli.wanted import Wanted, built
 
 if TYPE_CHECKING:
+    from orchestrator.cli.wanted import Wanted
     from orchestrator.messages import Decision
     from orchestrator.pipeline import Orchestrator
     from orchestrator.render import Screen
@@ -97,6 +96,7 @@ def run(
     quiet: QuietOption = False,
 ) -> None:
     """Ask a question: think, route, go round what fails, merge, decide."""
+    from orchestrator.cli.wanted import Wanted
     from orchestrator.render import Screen
 
     if trace is not None and no_trace:
@@ -132,6 +132,7 @@ def route(
     json: JsonOption = False,
 ) -> None:
     """Say what would be done with a question, and what else it could have been; calls nobody."""
+    from orchestrator.cli.wanted import Wanted, built
     from orchestrator.render import Screen, choices_table, show_request
 
     screen = Screen(json=json)
@@ -153,6 +154,9 @@ def route(
 
 def _asked(wanted: Wanted, screen: Screen, *, stream: bool) -> Decision:
     """Run the question with its events on screen."""
+    import asyncio
+
+    from orchestrator.cli.wanted import built
     from orchestrator.render import LiveRun
     from orchestrator.trace import runs_folder
 

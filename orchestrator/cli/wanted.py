@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -95,6 +96,7 @@ def built(wanted: Wanted) -> tuple[Orchestrator, Question, ReplayProvider | None
     from orchestrator.pipeline import Orchestrator
     from orchestrator.tools import Resources
 
+    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # what it warns of, commands say themselves
     parts, asked = _recorded(wanted, wanted.recorded) if wanted.recorded else (composed(wanted), _question(wanted))
     orchestrator = Orchestrator(
         parts.pool,
