@@ -26,6 +26,8 @@ class _Attempt:
     agent: Agent
     goal: Goal
     route: Route
+    ordinal: int = 1
+    """The how-manieth attempt of its agent in the run."""
 
 
 async def consult(state: RunState, context: RunContext) -> RunState:
@@ -33,18 +35,7 @@ async def consult(state: RunState, context: RunContext) -> RunState:
 
     Raises `ConfigError` where a router names an expert that is not in the pool.
     """
-    attempts = _attempts(state, context)
-    for attempt in attempts:
-        toward = attempt.route.toward
-        context.journal.write(
-            AttemptStarted(
-                attempt=attempt.number,
-                agent=attempt.agent.name,
-                goal=attempt.goal,
-                model=attempt.agent.model,
-                toward=toward if toward != attempt.goal else None,
-            )
-        )
+    attempts = [_begun(attempt, context) for attempt in _attempts(state, context)]
     results = await _side_by_side(attempts, state, context)
     failures = tuple(result for result in results if isinstance(result, Failure))
     return replace(
@@ -55,6 +46,21 @@ async def consult(state: RunState, context: RunContext) -> RunState:
         open=(*state.open, *failures),
         routes=(),
     )
+
+
+def _begun(attempt: _Attempt, context: RunContext) -> _Attempt:
+    """The attempt, written down, with its place among those of its agent."""
+    toward = attempt.route.toward
+    context.journal.write(
+        AttemptStarted(
+            attempt=attempt.number,
+            agent=attempt.agent.name,
+            goal=attempt.goal,
+            model=attempt.agent.model,
+            toward=toward if toward != attempt.goal else None,
+        )
+    )
+    return replace(attempt, ordinal=context.tally.by_agent[attempt.agent.name])
 
 
 async def _side_by_side(attempts: list[_Attempt], state: RunState, context: RunContext) -> list[Reply | Failure]:
@@ -148,6 +154,7 @@ def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext)
     asked = context.weigher.model_call(agent, attempt.goal.query, _inputs(attempt, state))
 
     async def work(quote: Quote) -> Result:
+        _whole_inputs(attempt, state)
         return _text_of(await asked.work(quote))
 
     left = context.ledger
@@ -160,10 +167,16 @@ def _inputs(attempt: _Attempt, state: RunState) -> dict[str, object]:
     return given | {"question": attempt.goal.query or state.question.text}
 
 
+def _whole_inputs(attempt: _Attempt, state: RunState) -> dict[str, object]:
+    """The artifacts that are there; raises `AttemptError` where one that the expert needs is not."""
+    inputs = _inputs(attempt, state)
+    if missing := [name for name in attempt.agent.consumes if name not in inputs]:
+        raise ProviderError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request", sent=False)
+    return inputs
+
+
 async def _asked_tool(attempt: _Attempt, state: RunState, context: RunContext) -> Result:
-    inputs, agent = _inputs(attempt, state), attempt.agent
-    if missing := [name for name in agent.consumes if name not in inputs]:
-        raise AttemptError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request")
+    inputs, agent = _whole_inputs(attempt, state), attempt.agent
     tool = context.facilities.tools[agent.name]
     given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
     value = await tool.call(given, context.facilities.resources)
@@ -187,7 +200,7 @@ def _text_of(result: Result) -> Result:
 def _fault(attempt: _Attempt, context: RunContext, case: str | None) -> FailureKind | None:
     if context.faults is None:
         return None
-    return context.faults(attempt.agent.name, context.tally.by_agent[attempt.agent.name], case)
+    return context.faults(attempt.agent.name, attempt.ordinal, case)
 
 
 def _retries(attempt: _Attempt, attempts: list[_Attempt], state: RunState, context: RunContext) -> int:

@@ -74,7 +74,7 @@ def _checked(merged: object, rule: MergeRule) -> Analysis:
 
 def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:
     given = len({reply.agent for reply in replies})
-    if state.answer or given >= state.analyses:
+    if given >= state.analyses:
         return []
     return [f"analyses: {given} of {state.analyses}"]
 

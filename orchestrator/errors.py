@@ -139,6 +139,8 @@ class AttemptError(OrchestratorError):
     def __init__(self, message: str, *, kind: FailureKind, retry_after: float | None = None) -> None:
         self.kind: FailureKind = kind
         self.retry_after = retry_after
+        self.ours = False
+        """Whether it was the run itself that cut the try, by its deadline."""
         super().__init__(message)
 
     @property
@@ -186,9 +188,9 @@ class ProviderError(AttemptError):
 class ProviderTimeout(ProviderError):
     """No reply within the time that the try was given; `ours` where it was the run's own deadline that cut it."""
 
-    def __init__(self, message: str, *, sent: bool = True, ours: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = True, ours: bool = False, partial: str = "") -> None:
+        super().__init__(message, kind="timeout", sent=sent, partial=partial)
         self.ours = ours
-        super().__init__(message, kind="timeout", sent=sent)
 
     @property
     def sick(self) -> bool:

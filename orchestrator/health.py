@@ -155,7 +155,7 @@ class Health:
 
     def failed(self, key: str, error: AttemptError) -> BreakerChange | None:
         """Record a try that failed; returns what it changed of the breaker."""
-        if error.kind not in ("budget", "breaker_open"):
+        if error.kind not in ("budget", "breaker_open") and not error.ours:
             self._seen.setdefault(key, _Seen()).successes.append(False)
         return self._watch(key, lambda breaker: breaker.failed(error))
 

@@ -107,7 +107,8 @@ class Planner:
 
     def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str]) -> Candidate:
         agent = self._pool.agents[name]
-        candidate = self._weigher.weigh(agent, goal.query)
+        inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
+        candidate = self._weigher.weigh(agent, goal.query, inputs)
         if state.has_failed(name, goal.query):
             left_out = any(f.failed.agent == name and not f.attempt for f in state.failures)
             why_not = LEFT_OUT if left_out else FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
@@ -108,10 +109,12 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
         if route not in repeated:
             fresh.setdefault((route.agent, state.goal_of(route)), route)
     forced = _last(state, context) if turn.said and turn.answer else None
+    ways = {route: _way(route, state, context) for route in fresh.values()}
     state = replace(
         state,
         bad_turns=0,
-        routes=tuple(fresh.values()),
+        routes=_distinct(step for way in ways.values() for step in way),
+        pursued=(*state.pursued, *(state.goal_of(route) for route, way in ways.items() if way != (route,))),
         exchanges=(*state.exchanges, Exchange(turn.said, placed, repeated)) if turn.said else state.exchanges,
         shortfalls=(*state.shortfalls, *_limits(routing), *((forced,) if forced else ())),
     )
@@ -122,6 +125,21 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
         if choice.plan is not None:
             context.journal.write(choice.event())
     return _concluded(turn, state)
+
+
+def _way(route: Route, state: RunState, context: RunContext) -> tuple[Route, ...]:
+    """The route itself; or, where its expert still lacks inputs, the first steps of the way that leads to it."""
+    agents = context.facilities.pool.agents
+    there = {"question", *state.values(route.query)}
+    if route.toward is not None or all(artifact in there for artifact in agents[route.agent].consumes):
+        return (route,)
+    others = {agent.name for agent in agents.values() if agent.produces == route.artifact} - {route.agent}
+    return context.planner.choose(state.goal_of(route), state, taken=others).routes or (route,)
+
+
+def _distinct(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Each expert once for each query and slot: ways to several experts may share their first steps."""
+    return tuple({(route.agent, route.query, route.slot): route for route in routes}.values())
 
 
 def _settled(route: Route, state: RunState) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
+from types import MappingProxyType
 from typing import Literal
 
 from orchestrator.budget import Ledger
@@ -22,6 +23,7 @@ __all__ = ["CANNOT_TAKE", "COST_WEIGHTS", "Facilities", "Preference", "Rates", "
 Preference = Literal["quality", "balanced", "cheap"]
 COST_WEIGHTS: Mapping[Preference, float] = {"quality": 2.0, "balanced": 20.0, "cheap": 200.0}
 TIME_WEIGHT = 0.01
+NONE_YET: Mapping[str, object] = MappingProxyType({})
 SECONDS_OF_A_MODEL = 2.0
 CANNOT_TAKE = "cannot take this question"
 """Why not, of a tool that has nothing to do with the question."""
@@ -82,10 +84,10 @@ class Weigher:
         self._ledger = ledger
         self._claims: dict[tuple[str, str], Claim] = {}
 
-    def weigh(self, agent: Agent, query: str = "") -> Candidate:
-        """The agent's weight for a query (empty: the run's question), or why it cannot be used."""
+    def weigh(self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET) -> Candidate:
+        """The agent's weight for a query (empty: the run's question) over inputs, or why it cannot be used."""
         p, why_not = self._probability(agent, query)
-        quote = self.quote(agent, query)
+        quote = self.quote(agent, query, inputs)
         seconds = self._seconds(agent)
         why_not = why_not or quote.why_not or self._hindrance(agent, quote)
         if p <= 0 or why_not:
@@ -103,11 +105,11 @@ class Weigher:
             agent=agent.name, artifact=agent.produces, p=p, usd=quote.expected, seconds=seconds, weight=weight + 0.0
         )
 
-    def quote(self, agent: Agent, query: str = "") -> Quote:
+    def quote(self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET) -> Quote:
         """What one try of the agent would take now."""
         if agent.model is None:
             return Quote()
-        return self.model_call(agent, query, {}).quote(self._ledger.remaining_usd)
+        return self.model_call(agent, query, inputs).quote(self._ledger.remaining_usd)
 
     def model_call(self, agent: Agent, query: str, inputs: Mapping[str, object]) -> ModelCall:
         """The call that consulting an agent with a model would be."""

@@ -457,7 +457,8 @@ def test_what_is_no_folder_of_descriptors_says_so(tmp_path: Path, monkeypatch: p
         assert str(caught.value) == told[name]
     assert told == snapshot(
         {
-            "empty": "empty: holds no descriptors; expected files that end in .toml",
+            "empty": "empty: holds no descriptors; expected files that end in .toml, or Python files with "
+            "`@expert` functions",
             "file.toml": "file.toml: is not a folder; expected a folder of descriptors (*.toml)",
             "nowhere": "nowhere: does not exist; expected a folder of descriptors (*.toml)",
         }

@@ -59,6 +59,8 @@ AgentsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
+LONGEST_QUESTION = 4_000_000
+"""Bytes of a question on standard input."""
 _FAULTS: dict[str, FailureKind] = {
     "error": "injected",
     "timeout": "timeout",
@@ -92,9 +94,14 @@ def question_of(given: str | None) -> str:
     elif sys.stdin.isatty():
         raise typer.BadParameter("no question: give it as an argument or on standard input")
     else:
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        content = sys.stdin.buffer.read(LONGEST_QUESTION + 1)
+        if len(content) > LONGEST_QUESTION:
+            raise typer.BadParameter(
+                f"standard input holds more than {LONGEST_QUESTION:,} bytes; attach files by --file"
+            )
+        text = content.decode("utf-8", "replace")
     if not text.strip():
-        raise typer.BadParameter("the question is empty")
+        raise typer.BadParameter('the question is empty: orchestrator run "What is 17% of 2,340?"')
     return os.fsencode(text).decode("utf-8", "replace")
 
 

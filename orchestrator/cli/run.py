@@ -136,7 +136,7 @@ def route(
     from orchestrator.render import Screen, choices_table, show_request
 
     screen = Screen(json=json)
-    orchestrator, asked, _ = built(Wanted.of(context.params))
+    orchestrator, asked, _ = built(Wanted.of(context.params, asks=False))
     told = orchestrator.explain(asked, goal=goal)
     if json:
         request = told.request

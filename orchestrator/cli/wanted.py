@@ -58,6 +58,8 @@ class Wanted:
     system: Path | None = None
     messages: Path | None = None
     file: list[Path] | None = None
+    asks: bool = True
+    """Whether anybody is to be asked at all."""
 
     @classmethod
     def of(cls, params: Mapping[str, object], **more: object) -> Self:
@@ -213,8 +215,26 @@ def _router(wanted: Wanted, pool: Pool) -> str:
     if wanted.router is RouterName.plan or wanted.recorded is not None:
         return "plan"
     if wanted.router is RouterName.llm or wanted.router_model is not None:
-        return wanted.router_model or "llm"
+        return _named_router(wanted, pool)
+    if wanted.analyses > 1:  # several analyses are the plan's to ask for; a model decides itself whom it asks
+        return "plan"
     return "llm" if pool.router is not None and _reachable(pool.models[pool.router], wanted) else "plan"
+
+
+def _named_router(wanted: Wanted, pool: Pool) -> str:
+    """The router's model that was asked for; raises `ConfigError` where there is none, or its key is missing."""
+    from orchestrator.errors import ConfigError
+
+    name = wanted.router_model or pool.router
+    keys = " or ".join(VENDOR_KEYS.values())
+    if name is None:
+        expected = f"--router-model PROVIDER:ID, a key in {keys}, or a pool whose [pool] table names a router"
+        raise ConfigError("no model is named for it", field="--router llm", expected=expected)
+    model = pool.models[name]
+    if wanted.asks and not _reachable(model, wanted):
+        key = model.key_env or VENDOR_KEYS[model.provider]
+        raise ConfigError(f"there is no key for {name}", field="--router-model", expected=f"its key in {key}")
+    return name
 
 
 def _question(wanted: Wanted) -> Question:

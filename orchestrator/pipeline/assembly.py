@@ -14,7 +14,7 @@ from random import Random
 from orchestrator.budget import Budget, Ledger, Reservation
 from orchestrator.content import Prompt
 from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
-from orchestrator.merge import MergeFunction, MergeRule, Synthesise, as_merge, merge_named
+from orchestrator.merge import AskingMerge, MergeFunction, MergeRule, Synthesise, as_merge, merge_named
 from orchestrator.planner import Planner
 from orchestrator.pool import Model, Pool
 from orchestrator.pool.descriptors import LOCAL_SERVERS
@@ -131,7 +131,7 @@ def _check_model(name: str, pool: Pool, field: str) -> None:
 def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Mapping[str, Provider]) -> list[Model]:
     """Models that a run may pay for: those behind the doors of vendors that are not declared free."""
     named = {agent.model for agent in pool.agents.values()}
-    named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, Synthesise))}
+    named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
     found = [pool.models[name] for name in sorted(name for name in named if name)]
     vendors = (OpenAIProvider, AnthropicProvider, RecordingProvider, ReplayProvider)
     return [model for model in found if not model.free and isinstance(providers.get(model.provider), vendors)]

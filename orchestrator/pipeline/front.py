@@ -181,7 +181,9 @@ class Orchestrator:
         listeners: Iterable[Listener] = (),
         on_text: OnStream | None = None,
     ) -> Decision:
-        """`run` for callers without an event loop."""
+        """`run` for callers without an event loop; raises `ConfigError` where one is running."""
+        if _in_a_loop():
+            raise ConfigError("an event loop is running here", field="run_sync", expected="`await orchestrator.run(…)`")
         return asyncio.run(self.run(asked, goal=goal, listeners=listeners, on_text=on_text))
 
     async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncGenerator[Event, None]:
@@ -294,6 +296,14 @@ def _break_off(context: RunContext, how: How, why: str) -> None:
     for attempt in sorted(context.tally.unresolved):
         context.journal.write(Escalated(attempt=attempt, reason=why))
     context.journal.write(RunEnded(how=how, error=why))
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _left_out(agent: str) -> Failure:

@@ -194,8 +194,9 @@ def _folder(folder: str | Path) -> Path:
             file=str(folder),
             expected="a folder of descriptors (*.toml)",
         )
-    if next(path.rglob("*.toml"), None) is None:
-        raise ConfigError("holds no descriptors", file=str(folder), expected="files that end in .toml")
+    if not any((*path.rglob("*.toml"), *path.glob("*.py"))):
+        expected = "files that end in .toml, or Python files with `@expert` functions"
+        raise ConfigError("holds no descriptors", file=str(folder), expected=expected)
     return path
 
 

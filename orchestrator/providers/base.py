@@ -150,7 +150,11 @@ def list_price_quote(
     """
     tokens_in, most = estimated_tokens(request), min(request.max_output, model.max_output)
     if model.context_window is not None:
-        most = max(1, min(most, model.context_window - tokens_in))
+        room = model.context_window - tokens_in
+        if room < min(SMALLEST_OUTPUT, most):
+            why_not = f"needs about {tokens_in:,} tokens and room to answer, it holds {model.context_window:,}"
+            return Quote(None, None, None, tokens_in + most, tokens_in, most, why_not)
+        most = min(most, room)
     usual = ceil(mean_output if mean_output is not None else most / 4)
     if model.free:
         return Quote(tokens=tokens_in + most, input_tokens=tokens_in, max_output=most)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import ceil
+from urllib.parse import urlsplit
 
 from orchestrator.messages import Usage
 from orchestrator.pool import Model
@@ -28,6 +29,8 @@ class ModelCall:
     request: Request
     mean_output: float | None = None
     on_text: OnText | None = None
+    heard: list[str] = field(default_factory=list[str])
+    """What was handed on of the try under way."""
 
     def quote(self, left: Decimal | None) -> Quote:
         """What a try takes, with so many USD left."""
@@ -42,7 +45,14 @@ class ModelCall:
     async def work(self, quote: Quote) -> Result:
         """One try; its value is the completion."""
         request = replace(self.request, max_output=quote.max_output) if quote.max_output else self.request
-        return billed(await self.provider.complete(self.model, request, self.on_text), quote, self.bill)
+        self.heard.clear()
+        on_text = self._hand_on if self.on_text else None
+        return billed(await self.provider.complete(self.model, request, on_text), quote, self.bill)
+
+    def _hand_on(self, text: str) -> None:
+        self.heard.append(text)
+        if self.on_text is not None:
+            self.on_text(text)
 
     def control(self, purpose: Purpose, left: Callable[[], Decimal | None]) -> Call:
         """The call of a router or merge agent: no attempt, two retries."""
@@ -55,6 +65,7 @@ class ModelCall:
             purpose=purpose,
             model=self.model.name,
             bill=self.bill,
+            delivered=lambda: "".join(self.heard),
         )
 
 
@@ -70,4 +81,7 @@ def billed(completion: Completion, quote: Quote, bill: Callable[[Usage], Decimal
 
 def key_of(model: Model) -> str:
     """Whose health a call of the model marks: the model at its base URL."""
-    return f"{model.name}@{model.base_url}" if model.base_url else model.name
+    if not model.base_url:
+        return model.name
+    place = urlsplit(model.base_url)  # without user, password and query, which may be secret
+    return f"{model.name}@{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"

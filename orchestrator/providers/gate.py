@@ -30,6 +30,8 @@ __all__ = ["Call", "Gate", "Paid", "Result", "injected_error"]
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
+LONGEST_PATIENCE = 60.0
+"""Seconds of a server's `Retry-After` beyond which no further try is made; the breaker stays open as long."""
 
 
 def _free(usage: Usage) -> Decimal:
@@ -67,6 +69,8 @@ class Call:
     model: str | None = None
     bill: Callable[[Usage], Decimal | None] = _free
     """USD for a usage, where a try fails after the server has counted."""
+    delivered: Callable[[], str] = str
+    """The text of the last try that was handed on already."""
     fault: FailureKind | None = None
     """Injected: every try fails so, without being made."""
 
@@ -141,9 +145,11 @@ class Gate:
     async def _try(self, call: Call, total: _Sum) -> Result:
         if self.clock() >= self.deadline:
             raise ProviderTimeout("the time of the run is over", sent=False, ours=True)
+        quote = call.quote()
+        if quote.why_not is not None:
+            raise AttemptError(quote.why_not, kind="invalid_request")
         if not self.health.breaker(call.key).admit():
             raise AttemptError(f"the circuit breaker of {call.key} is open", kind="breaker_open")
-        quote = call.quote()
         try:
             held = self.ledger.reserve(quote.reserve, quote.tokens)
         except BudgetExceeded as error:
@@ -159,6 +165,7 @@ class Gate:
             raise
         except ReplayMismatch:
             self.ledger.release(held)
+            self.health.breaker(call.key).abandoned()
             raise
         except asyncio.CancelledError:
             self._settle_cancelled(_Held(call, quote, held, total))
@@ -176,7 +183,7 @@ class Gate:
                 return await call.work(quote)
         except TimeoutError as error:
             problem = str(error) or f"no reply within {seconds:.3g} s"
-            raise ProviderTimeout(problem, ours=seconds < call.timeout) from error
+            raise ProviderTimeout(problem, ours=seconds < call.timeout, partial=call.delivered()) from error
         except (AttemptError, ReplayMismatch):
             raise
         except asyncio.CancelledError as error:
@@ -200,7 +207,8 @@ class Gate:
 
     def _settle_cancelled(self, held: _Held) -> None:
         """A try in flight when the run was stopped: charged its input estimate."""
-        charge = held.quote.input_cost
+        begun = bool(held.call.delivered())
+        charge = held.reservation.usd if begun else held.quote.input_cost
         self.ledger.settle(held.reservation, charge, Usage(), exact=charge == 0)
         self.health.breaker(held.call.key).abandoned()
         held.total.add(charge, Usage())
@@ -239,7 +247,8 @@ class Gate:
         return self.random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (state.attempt_number - 1)))
 
     def _too_late(self, state: RetryCallState) -> bool:
-        return self.clock() + state.upcoming_sleep >= self.deadline
+        """Whether the next try would come after the deadline, or after longer than anybody should wait for it."""
+        return state.upcoming_sleep > LONGEST_PATIENCE or self.clock() + state.upcoming_sleep >= self.deadline
 
 
 def _begun(call: Call, number: int, quote: Quote) -> TryStarted:

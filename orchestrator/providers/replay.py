@@ -211,4 +211,5 @@ def _error(failure: _Failure) -> AttemptError:
         begun=failure.begun,
         partial=failure.partial,
         usage=failure.usage,
+        retry_after=failure.retry_after,
     )

@@ -34,6 +34,11 @@ from orchestrator.trace.events import (
 __all__ = ["without_content"]
 
 LEFT_OUT = "(left out)"
+OURS = (
+    "analyses:", "demoted:", "limit:", "no further distinct expert", "no language model", "nobody is left",
+    "rerouted:", "returned:", "takeover:", "tried:",
+)  # fmt: skip
+"""How the framework's own reasons begin."""
 
 
 def without_content(event: Event) -> Event:
@@ -94,9 +99,14 @@ def _decision(decision: Decision) -> Decision:
         "dissent": (),
         "value": None,
         "failed": tuple(replace(failed, error=LEFT_OUT) for failed in decision.failed),
-        "reasons": tuple(dict.fromkeys(map(_heading, decision.reasons))),
+        "reasons": tuple(dict.fromkeys(map(_own_words, decision.reasons))),
     }
     return decision.model_copy(update=update)
+
+
+def _own_words(reason: str) -> str:
+    """The heading of a reason that the framework gave; a merge of the caller's own may have quoted anything."""
+    return _heading(reason) if reason.startswith(OURS) else LEFT_OUT
 
 
 def _heading(text: str) -> str:
