@@ -23,7 +23,6 @@ __all__ = [
     "Event",
     "Merged",
     "NameResolved",
-    "Outcome",
     "Planned",
     "Purpose",
     "Replied",
@@ -291,9 +290,6 @@ class RunEnded(_Event):
     decision: Decision | None = None
     error: str | None = None
 
-
-Outcome = Rerouted | Demoted | Returned | Escalated | Superseded
-"""What can follow a failed attempt; exactly one does."""
 
 Event = Annotated[
     RunStarted

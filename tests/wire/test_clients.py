@@ -198,6 +198,7 @@ def test_closed_clients_leave_nothing_behind(vendor: str) -> None:
         server.script(whole(ANSWER))
         asyncio.run(ask(vendor, model_at(vendor, server)))
         gc.collect()
+        assert len(server.requests) == 1
 
 
 def test_a_loop_that_ended_badly_is_forgotten() -> None:
