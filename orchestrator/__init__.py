@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.protocol import Answer, Route, Think, Turn
     from orchestrator.providers import Completion, ScriptProvider, read_recorded
     from orchestrator.routers import LLMRouter, View
-    from orchestrator.tools import Claim, Resources
+    from orchestrator.tools import Claim, IdempotencyKey, Resources
 
 __all__ = [
     "Agent",
@@ -30,6 +30,7 @@ __all__ = [
     "Dissent",
     "Explanation",
     "Goal",
+    "IdempotencyKey",
     "LLMRouter",
     "Message",
     "Model",
@@ -65,7 +66,7 @@ _HOMES = {
     "protocol": ("Answer", "Route", "Think", "Turn"),
     "providers": ("Completion", "ScriptProvider", "read_recorded"),
     "routers": ("LLMRouter", "View"),
-    "tools": ("Claim", "Resources"),
+    "tools": ("Claim", "IdempotencyKey", "Resources"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -9,7 +9,7 @@ from threading import RLock
 from orchestrator.errors import BudgetExceeded, ConfigError, LimitName
 from orchestrator.messages import Usage
 
-__all__ = ["Budget", "Ledger", "Reservation"]
+__all__ = ["UNLIMITED", "Budget", "Ledger", "Left", "Reservation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,22 @@ class Budget:
                 )
         if self.usd is not None:
             object.__setattr__(self, "usd", Decimal(str(self.usd)))
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What can still be reserved; None where there is no limit."""
+
+    usd: Decimal | None = None
+    tokens: int | None = None
+
+    def share(self, number: int) -> Left:
+        """One of so many equal parts."""
+        tokens = self.tokens
+        return Left(self.usd and self.usd / number, tokens and tokens // number)
+
+
+UNLIMITED = Left()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,11 @@ class Ledger:
         with self._lock:
             left = self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values())
         return 0 if "tokens" in self._overdrawn else max(0, left)
+
+    @property
+    def left(self) -> Left:
+        """What can still be reserved."""
+        return Left(self.remaining_usd, self.remaining_tokens)
 
     def obstacle(self, usd: Decimal | None, tokens: int) -> BudgetExceeded | None:
         """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing."""

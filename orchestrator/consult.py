@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from types import MappingProxyType
 
+from orchestrator.content import load_prompt
 from orchestrator.errors import AttemptError, FailureKind, ProviderError
-from orchestrator.messages import Failed, Goal, Reply, as_text
+from orchestrator.messages import Failed, Goal, Message, Reply, as_text
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route
-from orchestrator.providers import Call, Completion, Paid, Quote, Result
+from orchestrator.providers import REPAIRS, Call, Completion, Finish, ModelCall, Paid, Quote, Result
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState
+from orchestrator.tools import IdempotencyKey
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
 from orchestrator.weights import health_key
 
 __all__ = ["consult"]
 
 LAST_RESORT_RETRIES = 2
+_UNUSABLE: Mapping[Finish, tuple[FailureKind, str]] = MappingProxyType(
+    {
+        "refusal": ("refusal", "the model declined"),
+        "length": ("malformed", "cut off by the length limit"),
+        "calls": ("malformed", "called a tool that nobody offered"),
+    }
+)
+"""What is wrong with a reply that ended so."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """Attempts that are made at the same time."""
+
+    waiting: int = 1
+    """Those that have not reserved what they may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +48,8 @@ class _Attempt:
     agent: Agent
     goal: Goal
     route: Route
+    round: _Round
+    key: IdempotencyKey
     ordinal: int = 1
     """The how-manieth attempt of its agent in the run."""
 
@@ -58,6 +82,7 @@ def _begun(attempt: _Attempt, context: RunContext) -> _Attempt:
             goal=attempt.goal,
             model=attempt.agent.model,
             toward=toward if toward != attempt.goal else None,
+            idempotency_key=attempt.key if attempt.agent.effects else None,
         )
     )
     return replace(attempt, ordinal=context.tally.by_agent[attempt.agent.name])
@@ -75,14 +100,24 @@ async def _side_by_side(attempts: list[_Attempt], state: RunState, context: RunC
 
 
 def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
-    """The attempts to make; a goal that is reached is never reached again."""
+    """The attempts to make; a goal that is reached is never reached again, and an effect is left to one expert."""
     found: list[_Attempt] = []
+    together = _Round()
     for route in state.routes:
         agent = context.facilities.pool.agents[route.agent]
         goal = state.goal_of(route)
-        if state.reached(goal) is None:
-            found.append(_Attempt(state.attempts + len(found) + 1, agent, goal, route))
+        busy = any(other.goal == goal and (agent.effects or other.agent.effects) for other in found)
+        if state.reached(goal) is None and not busy:
+            key = effect_key(context.journal.run_id, goal)
+            found.append(_Attempt(state.attempts + len(found) + 1, agent, goal, route, together, key))
+    together.waiting = sum(attempt.agent.model is not None for attempt in found)
     return found
+
+
+def effect_key(run_id: str, goal: Goal) -> IdempotencyKey:
+    """The name of an effect: the same for every expert that is asked for the goal, and after a resume."""
+    named = json.dumps([run_id, goal.artifact, goal.query, goal.slot])
+    return IdempotencyKey(sha256(named.encode("utf-8", "backslashreplace")).hexdigest()[:32])
 
 
 async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, context: RunContext) -> Reply | Failure:
@@ -93,9 +128,8 @@ async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, co
     except asyncio.CancelledError:
         context.journal.write(AttemptCancelled(attempt=attempt.number))
         raise
-    error = paid.error or _malformed(paid.result)
-    if error is not None or paid.result is None:
-        return _failure(attempt, error or AttemptError("gave nothing", kind="malformed"), paid, context)
+    if paid.error is not None or paid.result is None:
+        return _failure(attempt, paid.error or AttemptError("gave nothing", kind="malformed"), paid, context)
     reply = Reply(
         attempt.number,
         attempt.agent.name,
@@ -126,39 +160,76 @@ def _failure(attempt: _Attempt, error: AttemptError, paid: Paid, context: RunCon
             attempt=attempt.number, agent=failed.agent, kind=failed.kind, error=failed.error, tries=failed.tries
         )
     )
-    return Failure(attempt.number, attempt.route, attempt.goal, failed)
+    return Failure(attempt.number, attempt.route, attempt.goal, failed, in_doubt=_in_doubt(attempt.agent, error, paid))
 
 
-def _malformed(result: Result | None) -> AttemptError | None:
-    """An empty reply is no reply."""
-    value = result.value if result else None
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return AttemptError("gave an empty reply", kind="malformed")
-    return None
+def _in_doubt(agent: Agent, error: AttemptError, paid: Paid) -> bool:
+    """Whether a failed attempt may have had its effect all the same."""
+    return agent.effects and paid.tries > 0 and not error.undone
 
 
 def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext) -> Call:
     agent = attempt.agent
+    model = context.facilities.pool.model_of(agent)
     common = Call(
         attempt=attempt.number,
-        key=health_key(agent, context.facilities.pool.model_of(agent)),
+        key=health_key(agent, model),
         work=lambda _: _asked_tool(attempt, state, context),
         quote=Quote,
         timeout=agent.timeout,
         retries=retries,
+        may_repeat=lambda error: not agent.effects or agent.idempotent or error.undone,
         fault=_fault(attempt, context, state.question.case),
     )
-    model = context.facilities.pool.model_of(agent)
     if model is None:
         return common
-    asked = context.weigher.model_call(agent, attempt.goal.query, _inputs(attempt, state))
+    asking = _Asking(
+        attempt, state, context, context.weigher.model_call(agent, attempt.goal.query, _inputs(attempt, state))
+    )
+    return replace(
+        common,
+        work=asking.work,
+        quote=asking.quote,
+        repairs=REPAIRS,
+        model=model.name,
+        bill=asking.call.bill,
+    )
 
-    async def work(quote: Quote) -> Result:
-        _whole_inputs(attempt, state)
-        return _text_of(await asked.work(quote))
 
-    left = context.ledger
-    return replace(common, work=work, quote=lambda: asked.quote(left.remaining_usd), model=model.name, bill=asked.bill)
+@dataclass(slots=True)
+class _Asking:
+    """A model being asked; what it is asked after a malformed reply is to mend that."""
+
+    attempt: _Attempt
+    state: RunState
+    context: RunContext
+    call: ModelCall
+
+    def quote(self) -> Quote:
+        """What a try takes: of what is left, this attempt's share beside those that have not reserved theirs yet."""
+        left, waiting = self.context.ledger.left, self.attempt.round.waiting
+        self.attempt.round.waiting = max(1, waiting - 1)
+        quote = self.call.quote(left.share(max(1, waiting)))
+        return quote if self.context.ledger.obstacle(quote.reserve, quote.tokens) is None else self.call.quote(left)
+
+    async def work(self, quote: Quote) -> Result:
+        """One try, with the text of the reply as its value."""
+        _whole_inputs(self.attempt, self.state)
+        result = await self.call.work(quote)
+        try:
+            return _text_of(result)
+        except AttemptError as error:
+            if error.kind == "malformed":
+                self._mend(result.value, str(error))
+            raise
+
+    def _mend(self, value: object, problem: str) -> None:
+        """Ask for the reply again, with what was wrong with it."""
+        said = value.text if isinstance(value, Completion) else ""
+        asked = self.call.request
+        again = Message("user", load_prompt("repair_reply").fill(problem=problem))
+        messages = (*asked.messages, *((Message("assistant", said),) if said.strip() else ()), again)
+        self.call = replace(self.call, request=replace(asked, messages=messages))
 
 
 def _inputs(attempt: _Attempt, state: RunState) -> dict[str, object]:
@@ -170,7 +241,7 @@ def _inputs(attempt: _Attempt, state: RunState) -> dict[str, object]:
 def _whole_inputs(attempt: _Attempt, state: RunState) -> dict[str, object]:
     """The artifacts that are there; raises `AttemptError` where one that the expert needs is not."""
     inputs = _inputs(attempt, state)
-    if missing := [name for name in attempt.agent.consumes if name not in inputs]:
+    if missing := attempt.agent.lacks(inputs):
         raise ProviderError(f"needs {', '.join(missing)}, which is not there", kind="invalid_request", sent=False)
     return inputs
 
@@ -179,22 +250,22 @@ async def _asked_tool(attempt: _Attempt, state: RunState, context: RunContext) -
     inputs, agent = _whole_inputs(attempt, state), attempt.agent
     tool = context.facilities.tools[agent.name]
     given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
-    value = await tool.call(given, context.facilities.resources)
-    as_text(value)  # what nobody can read fails here, not in a merge
+    value = await tool.call(given, context.facilities.resources, attempt.key)
+    if value is None or not as_text(value).strip():  # what nobody can read fails here, not in a merge
+        raise AttemptError("gave an empty reply", kind="malformed")
     return Result(value)
 
 
 def _text_of(result: Result) -> Result:
-    """An expert's completion as its reply; one that was cut off or declined is none. Raises `ProviderError`."""
+    """An expert's completion as its reply; raises `ProviderError` where it was cut off, declined or is empty."""
     completion = result.value
     if not isinstance(completion, Completion):
         raise TypeError(f"a provider gave {type(completion).__name__}")
-    usage = result.usage if result.exact else None
-    if completion.finish == "refusal":
-        raise ProviderError("the model declined", kind="refusal", usage=usage)
-    if completion.finish == "length":
-        raise ProviderError("cut off by the length limit", kind="malformed", usage=usage)
-    return replace(result, value=completion.text)
+    if completion.finish in ("stop", "calls") and completion.text.strip():
+        return replace(result, value=completion.text)
+    kind, problem = _UNUSABLE.get(completion.finish, ("malformed", "gave an empty reply"))
+    usage, cost = (result.usage, result.cost) if result.exact else (None, None)
+    raise ProviderError(problem, kind=kind, usage=usage, cost=cost)
 
 
 def _fault(attempt: _Attempt, context: RunContext, case: str | None) -> FailureKind | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import cast
 
@@ -9,7 +10,7 @@ from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from orchestrator.errors import ConfigError
-from orchestrator.merge import AskingMerge, MergeRule, merge_named
+from orchestrator.merge import AskingMerge, MergeRule, Vote, merge_named
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
@@ -19,6 +20,8 @@ from orchestrator.trace.plain import plain
 __all__ = ["conclude"]
 
 ROUTER = "router"
+GRACE = 1.0
+"""Seconds past its deadline in which a run's merge may still conclude: deciding late is better than not deciding."""
 
 
 async def conclude(state: RunState, context: RunContext) -> Decision:
@@ -29,10 +32,7 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     rule = _rule(state, context)
     if context.set_aside is not None:
         context.ledger.give_back(context.set_aside)
-    if isinstance(rule, AskingMerge):
-        merged = _checked(await rule.merge(state.question, replies, context.asking("merge")), rule)
-    else:
-        merged = _checked(await rule.merge(state.question, replies), rule)
+    merged, late = await _merged(rule, state, replies, context)
     context.journal.write(
         Merged(
             method=rule.name,
@@ -42,9 +42,27 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
             reasons=merged.reasons,
         )
     )
-    state = replace(state, shortfalls=(*state.shortfalls, *_missing_analyses(state, replies)))
+    state = replace(state, shortfalls=(*state.shortfalls, *late, *_missing_analyses(state, replies)))
     status: Status = "degraded" if state.shortfalls else "answered"
     return _decision(state, context, rule.name, merged, status, _value(merged, replies))
+
+
+async def _merged(
+    rule: MergeRule, state: RunState, replies: list[Reply], context: RunContext
+) -> tuple[Analysis, tuple[str, ...]]:
+    """What the merge makes of the replies; one that goes past the run's time gives way to the vote."""
+    asking = isinstance(rule, AskingMerge)
+    until = asyncio.timeout(None if (left := context.seconds_left()) is None else left + GRACE)
+    try:
+        async with until:
+            if asking:
+                return _checked(await rule.merge(state.question, replies, context.asking("merge")), rule), ()
+            return _checked(await rule.merge(state.question, replies), rule), ()
+    except TimeoutError:
+        if not until.expired():
+            raise
+    late = f"{context.late()}; {rule.name} was not done, decided by vote"
+    return await Vote().merge(state.question, replies), (late,)
 
 
 def _replies(state: RunState) -> list[Reply]:

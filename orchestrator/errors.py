@@ -22,6 +22,7 @@ from orchestrator.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from decimal import Decimal
 
 __all__ = [
     "ActionError",
@@ -65,6 +66,11 @@ RETRYABLE: frozenset[FailureKind] = frozenset(
     {"timeout", "connection", "rate_limited", "server", "stalled", "cut_stream"}
 )
 """Kinds that a second try may cure; all others fail the attempt at once."""
+
+UNDONE: frozenset[FailureKind] = frozenset(
+    {"auth", "invalid_request", "rate_limited", "refusal", "budget", "breaker_open", "injected"}
+)
+"""Kinds that say that what was asked for was not done."""
 
 SICK: frozenset[FailureKind] = RETRYABLE | frozenset[FailureKind]({"auth", "injected"})
 """Kinds that speak against the server; with the others it answered, or was not asked."""
@@ -119,6 +125,7 @@ class ActionFault(StrEnum):
     BOTH = "routes_and_answer"
     ARGUMENTS = "arguments"
     CUT = "cut"
+    TOO_MANY = "too_many_routes"
 
 
 class ActionError(OrchestratorError):
@@ -153,13 +160,18 @@ class AttemptError(OrchestratorError):
         """Whether the failure speaks against the server or tool, and so counts towards its breaker."""
         return self.kind in SICK
 
+    @property
+    def undone(self) -> bool:
+        """Whether it is sure that what was asked for has not been done."""
+        return self.kind in UNDONE
+
 
 class ProviderError(AttemptError):
     """A model or its server failed.
 
     `sent` is false where the request never reached the server; `begun` is true where output had begun, so that its
     usage is lost; `partial` is the text that was delivered before a stream broke, after which no try is repeated;
-    `usage` is what the server counted all the same.
+    `usage` is what the server counted all the same, and `cost` what that came to where it is known.
     """
 
     def __init__(
@@ -171,9 +183,11 @@ class ProviderError(AttemptError):
         begun: bool = False,
         partial: str = "",
         usage: Usage | None = None,
+        cost: Decimal | None = None,
         retry_after: float | None = None,
     ) -> None:
         self.usage = usage
+        self.cost = cost
         self.sent = sent
         self.begun = begun or bool(partial)
         self.partial = partial
@@ -183,6 +197,11 @@ class ProviderError(AttemptError):
     def retryable(self) -> bool:
         """Whether another try may succeed; never once text was delivered."""
         return super().retryable and not self.partial
+
+    @property
+    def undone(self) -> bool:
+        """What never reached the server has not been done."""
+        return not self.sent or super().undone
 
 
 class ProviderTimeout(ProviderError):
@@ -216,6 +235,11 @@ class ToolError(AttemptError):
     def sick(self) -> bool:
         """A tool that declines a question is well; one that broke down is not."""
         return self.broken
+
+    @property
+    def undone(self) -> bool:
+        """A tool that says that it could not do it has not done it."""
+        return not self.broken
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -22,6 +22,7 @@ SECONDS_WATCHED = 60.0
 COOLDOWN = 30.0
 LONGEST_COOLDOWN = 300.0
 PRIOR_SUCCESSES = 20
+SECONDS_OF_A_PROBE = 1.0
 TRIES_REMEMBERED = 100
 """How many tries the moving averages look back over."""
 
@@ -46,7 +47,11 @@ class Breaker:
     until: float = 0.0
     """When an open breaker lets one try through; infinite after an authentication failure."""
     _cooldown: float = COOLDOWN
-    _probing: bool = False
+    _probe: int | None = None
+    """The try that holds the half-open place."""
+    _epoch: int = 0
+    """First try since the breaker last opened; what earlier ones found out is known already."""
+    _next: int = 0
     _tries: deque[tuple[float, bool]] = field(default_factory=lambda: deque[tuple[float, bool]](maxlen=TRIES_WATCHED))
 
     def closed_to(self) -> bool:
@@ -57,54 +62,62 @@ class Breaker:
             case "open":
                 return self.clock() < self.until
             case "half_open":
-                return self._probing
+                return self._probe is not None
             case _:
                 assert_never(self.state)
 
-    def admit(self) -> bool:
-        """Take leave for one try; a half-open breaker gives it to one caller at a time."""
+    def seconds_closed(self) -> float:
+        """Seconds until it may let a try through: 0 now, infinite never; a guess where a try finds out just now."""
+        if not self.closed_to():
+            return 0.0
+        return SECONDS_OF_A_PROBE if self.state == "half_open" else self.until - self.clock()
+
+    def admit(self) -> int | None:
+        """Leave for one try, as its number; None where it is refused. Half-open, one try at a time has the place."""
         if self.closed_to():
-            return False
+            return None
+        self._next += 1
         if self.state != "closed":
-            self.state, self._probing = "half_open", True
-        return True
+            self.state, self._probe = "half_open", self._next
+        return self._next
 
-    def succeeded(self) -> None:
-        """A try went well: a half-open breaker closes."""
-        self._tries.append((self.clock(), True))
-        if self.state == "half_open":
-            self.state, self._cooldown, self._probing = "closed", COOLDOWN, False
+    def succeeded(self, number: int) -> None:
+        """A try went well: the one in the half-open place closes the breaker."""
+        if number == self._probe:
+            self.state, self._cooldown, self._probe, self._epoch = "closed", COOLDOWN, None, number
             self._tries.clear()
+        elif self.state == "closed" and number > self._epoch:
+            self._tries.append((self.clock(), True))
 
-    def abandoned(self) -> None:
-        """A try ended without a verdict: its half-open place is free again."""
-        self._probing = False
+    def abandoned(self, number: int) -> None:
+        """A try ended without a verdict: where it had the half-open place, that is free again."""
+        if number == self._probe:
+            self._probe = None
 
-    def failed(self, error: AttemptError) -> None:
+    def failed(self, number: int, error: AttemptError) -> None:
         """A try failed: open at once for authentication and rate limits, else after too many."""
-        now = self.clock()
+        now, probing = self.clock(), number == self._probe
+        self.abandoned(number)
         if error.kind == "auth":
             self._open(float("inf"))
         elif error.retry_after is not None:
             self._open(now + error.retry_after)
-        elif not error.sick:
-            self.abandoned()
-        else:
-            self._tries.append((now, False))
+        elif error.sick and probing:
+            self._cooldown = min(self._cooldown * 2, LONGEST_COOLDOWN)
+            self._open(now + self._cooldown)
+        elif error.sick and self.state == "closed" and number > self._epoch:
             self._count(now)
 
     def _count(self, now: float) -> None:
-        if self.state == "half_open":
-            self._cooldown = min(self._cooldown * 2, LONGEST_COOLDOWN)
-            self._open(now + self._cooldown)
-            return
+        self._tries.append((now, False))
         recent = [ok for at, ok in self._tries if now - at <= SECONDS_WATCHED]
         if recent.count(False) >= FAILURES_TO_OPEN:
             self._open(now + self._cooldown)
 
     def _open(self, until: float) -> None:
         self.until = max(self.until, until)
-        self.state, self._probing = "open", False
+        self.state, self._probe, self._epoch = "open", None, self._next
+        self._tries.clear()
 
 
 @dataclass(slots=True)
@@ -145,24 +158,35 @@ class Health:
         seen = self._seen.get(key)
         return sum(seen.output_tokens) / len(seen.output_tokens) if seen and seen.output_tokens else None
 
-    def succeeded(self, key: str, seconds: float, output_tokens: int = 0) -> BreakerChange | None:
-        """Record a try that went well; returns what it changed of the breaker."""
+    def admit(self, key: str) -> tuple[int | None, BreakerChange | None]:
+        """Leave for one try as its number, or None; and what asking changed of the breaker."""
+        breaker = self.breaker(key)
+        before = breaker.state
+        number = breaker.admit()
+        return number, self._changed(breaker, before)
+
+    def succeeded(self, key: str, number: int, seconds: float, output_tokens: int = 0) -> BreakerChange | None:
+        """Record a try that went well, by the number it was admitted under; returns what it changed of the breaker."""
         seen = self._seen.setdefault(key, _Seen())
         seen.successes.append(True)
         seen.seconds.append(seconds)
         seen.output_tokens.append(output_tokens)
-        return self._watch(key, lambda breaker: breaker.succeeded())
-
-    def failed(self, key: str, error: AttemptError) -> BreakerChange | None:
-        """Record a try that failed; returns what it changed of the breaker."""
-        if error.kind not in ("budget", "breaker_open") and not error.ours:
-            self._seen.setdefault(key, _Seen()).successes.append(False)
-        return self._watch(key, lambda breaker: breaker.failed(error))
-
-    def _watch(self, key: str, act: Callable[[Breaker], None]) -> BreakerChange | None:
         breaker = self.breaker(key)
         before = breaker.state
-        act(breaker)
+        breaker.succeeded(number)
+        return self._changed(breaker, before)
+
+    def failed(self, key: str, number: int, error: AttemptError) -> BreakerChange | None:
+        """Record a try that failed, by the number it was admitted under; returns what it changed of the breaker."""
+        if error.kind not in ("budget", "breaker_open") and not error.ours:
+            self._seen.setdefault(key, _Seen()).successes.append(False)
+        breaker = self.breaker(key)
+        before = breaker.state
+        breaker.failed(number, error)
+        return self._changed(breaker, before)
+
+    @staticmethod
+    def _changed(breaker: Breaker, before: BreakerState) -> BreakerChange | None:
         if breaker.state == before:
             return None
-        return BreakerChange(key, before, breaker.state, breaker.until if breaker.state == "open" else None)
+        return BreakerChange(breaker.key, before, breaker.state, breaker.until if breaker.state == "open" else None)

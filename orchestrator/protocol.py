@@ -59,6 +59,9 @@ class Answer:
 
 Action = Think | Route | Answer
 
+MOST_ROUTES = 16
+"""Routes that a turn may hold: each is a call that somebody pays for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -121,6 +124,7 @@ def parse_tags(text: str, *, cut: bool = False) -> Turn:
     answers = [action for action in actions if isinstance(action, Answer)]
     if len(answers) > 1 or (answers and len(actions) > 1):
         raise ActionError("a turn holds routes or one answer, not both", ActionFault.BOTH)
+    _check_number(len(actions))
     return Turn((*thoughts, *actions))
 
 
@@ -185,6 +189,7 @@ def parse_tools(text: str, calls: Sequence[ToolCall], *, cut: bool = False) -> T
     answers = [action for action in actions if isinstance(action, Answer)]
     if len(answers) > 1 or (answers and len(actions) > 1):
         raise ActionError("a turn calls experts or answers, not both", ActionFault.BOTH)
+    _check_number(len(actions))
     return Turn((*thoughts, *actions))
 
 
@@ -192,6 +197,12 @@ def _check_whole(*, cut: bool) -> None:
     """A turn that was cut off is none: the rest may have said something else."""
     if cut:
         raise ActionError("the turn was cut off by the length limit: be shorter", ActionFault.CUT)
+
+
+def _check_number(actions: int) -> None:
+    if actions > MOST_ROUTES:
+        problem = f"{actions} routes in one turn are too many: at most {MOST_ROUTES}, the others in the next"
+        raise ActionError(problem, ActionFault.TOO_MANY)
 
 
 def _called(call: ToolCall) -> Action:

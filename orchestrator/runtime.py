@@ -121,7 +121,7 @@ class RunContext:
                 self.facilities.health.mean_output(key_of(model)),
                 partial(self.on_text, purpose) if self.on_text else None,
             )
-            paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.remaining_usd))
+            paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.left))
             completion = paid.result.value if paid.result else None
             if paid.error is not None or not isinstance(completion, Completion):
                 raise paid.error or AttemptError("gave nothing", kind="malformed")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.errors import FailureKind
 from orchestrator.messages import Failed, Goal, Message, Question, Reply
 from orchestrator.protocol import Route
 
 __all__ = ["Exchange", "Failure", "RunState"]
+
+REFUSALS: tuple[FailureKind, ...] = ("budget", "breaker_open")
+"""Kinds of failures that an expert has no part in: it was not asked, and may be once money or breaker allow it."""
+PATIENCE_WITH_REFUSALS = 2
+"""Refusals of one expert after which it is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,8 @@ class Failure:
     goal: Goal
     """What the expert was to produce."""
     failed: Failed
+    in_doubt: bool = False
+    """It may have had its effect all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +110,7 @@ class RunState:
         return found
 
     def has_failed(self, agent: str, query: str) -> bool:
-        """Whether an agent failed in this run for a query, in any slot."""
-        return any(failure.failed.agent == agent and failure.goal.query == query for failure in self.failures)
+        """Whether an agent failed in this run for a query, in any slot; being refused is no failure of its own."""
+        kinds = [f.failed.kind for f in self.failures if f.failed.agent == agent and f.goal.query == query]
+        refused = sum(kind in REFUSALS for kind in kinds)
+        return refused < len(kinds) or refused > PATIENCE_WITH_REFUSALS

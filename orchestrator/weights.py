@@ -109,7 +109,7 @@ class Weigher:
         """What one try of the agent would take now."""
         if agent.model is None:
             return Quote()
-        return self.model_call(agent, query, inputs).quote(self._ledger.remaining_usd)
+        return self.model_call(agent, query, inputs).quote(self._ledger.left)
 
     def model_call(self, agent: Agent, query: str, inputs: Mapping[str, object]) -> ModelCall:
         """The call that consulting an agent with a model would be."""

@@ -145,6 +145,13 @@ def failure(kind: FailureKind) -> AttemptError:
     return ProviderError(f"it was {kind}", kind=kind)
 
 
+def sick(world: World, error: AttemptError) -> None:
+    """One more try of the model failed, elsewhere."""
+    number, _ = world.health.admit("m")
+    assert number is not None
+    world.health.failed("m", number, error)
+
+
 def test_a_good_try_is_settled_with_what_it_cost(world: World) -> None:
     paid = world.attempt(world.call([GOOD], retries=2))
     assert (paid.result, paid.error, paid.tries) == (GOOD, None, 1)
@@ -207,6 +214,7 @@ def test_the_wait_is_what_the_server_asks_for(world: World) -> None:
     changes = [event for event in read_trace(world.path).events if isinstance(event, BreakerChanged)]
     assert [(event.before, event.after, event.seconds) for event in changes] == [
         ("closed", "open", 33.0),
+        ("open", "half_open", None),
         ("half_open", "closed", None),
     ]
 
@@ -309,7 +317,7 @@ def test_retries_stop_when_the_money_is_used_up(build: Build) -> None:
 
 
 def test_an_open_breaker_refuses_without_a_try(world: World) -> None:
-    world.health.failed("m", failure("auth"))
+    sick(world, failure("auth"))
     paid = world.attempt(world.call([GOOD], retries=3))
     assert (paid.tries, world.made, world.begun, world.ledger.spent) == (0, 0, [], 0)
     assert paid.error is not None
@@ -319,7 +327,7 @@ def test_an_open_breaker_refuses_without_a_try(world: World) -> None:
 def test_a_refused_reservation_gives_the_half_open_place_back(build: Build) -> None:
     world = build(budget=Budget(usd=Decimal(0)))
     for _ in range(5):
-        world.health.failed("m", failure("server"))
+        sick(world, failure("server"))
     world.clock.pass_by(30)
     world.attempt(world.call([GOOD]))
     assert not world.health.breaker("m").closed_to()
@@ -358,7 +366,7 @@ def test_work_that_cancels_itself_has_failed_and_nobody_else_is_cancelled(world:
 
 def test_a_cancelled_try_is_charged_its_input_and_holds_nothing(world: World) -> None:
     for _ in range(5):
-        world.health.failed("m", failure("server"))
+        sick(world, failure("server"))
     world.clock.pass_by(30)
 
     async def cancel_midway() -> None:
@@ -379,7 +387,9 @@ def test_a_cancelled_try_is_charged_its_input_and_holds_nothing(world: World) ->
     asyncio.run(cancel_midway())
     assert (world.ledger.in_flight, world.ledger.spent, world.ledger.exact) == (0, INPUT, False)
     assert not world.health.breaker("m").closed_to(), "the half-open place is free again"
-    assert (len(world.begun), world.ended) == (1, []), "SEMANTICS §8: begun and not ended is in flight"
+    (ended,) = world.ended
+    assert (ended.cancelled, ended.kind, ended.usd, ended.exact) == (True, None, INPUT, False)
+    assert len(world.begun) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -410,7 +410,15 @@ def test_the_last_expert_is_tried_again(kind: FailureKind, tmp_path: Path) -> No
     assert ran.decision.status == "escalated"
 
 
-@pytest.mark.parametrize("kind", ["auth", "invalid_request", "refusal", "malformed"])
+def test_a_malformed_reply_is_repaired_once(tmp_path: Path) -> None:
+    vendor = Vendor({"a": Sold(error=ProviderError("no", kind="malformed")), "b": Sold()})
+    ran = ask(sold(vendor, {"a": 0.9, "b": 0.5}, sleep=at_once, trace=tmp_path), tmp_path)
+    assert vendor.tries == {"a": 2, "b": 1}
+    assert (ran.decision.failed[0].kind, ran.decision.failed[0].tries) == ("malformed", 2)
+    assert ran.outcomes() == [("a", "rerouted")]
+
+
+@pytest.mark.parametrize("kind", ["auth", "invalid_request", "refusal"])
 def test_what_another_try_cannot_cure_is_not_tried_again(kind: FailureKind, tmp_path: Path) -> None:
     vendor = Vendor({"a": Sold(error=ProviderError("no", kind=kind))})
     ran = ask(sold(vendor, {"a": 0.9}, sleep=at_once, trace=tmp_path), tmp_path)

@@ -62,6 +62,16 @@ SHARED: dict[str, tuple[str, Written, tuple[str, list[tuple[str, str]], str | No
         ("ask", calls(ask("math", "2+2"))),
         ("ask", [("math", "2+2")], None),
     ),
+    "as many routes as a turn may hold": (
+        '<route agent="math">2+2</route>' * 16,
+        ("", calls(*[ask("math", "2+2")] * 16)),
+        ("", [("math", "2+2")] * 16, None),
+    ),
+    "one route more": (
+        '<route agent="math">2+2</route>' * 17,
+        ("", calls(*[ask("math", "2+2")] * 17)),
+        ActionFault.TOO_MANY,
+    ),
     "two routes": (
         '<route agent="math">2+2</route>\n<route agent="web_search">news</route>',
         ("", calls(ask("math", "2+2"), ask("web_search", "news"))),

@@ -142,7 +142,11 @@ SECRET: list[Event] = [
     begin(2),
     reply(2, {CANARY: [CANARY]}),
     Merged(method="first", answer=CANARY, support=("a",), dissent=(Dissent("b", CANARY),), reasons=(CANARY,)),
-    RunEnded(how="decided", decision=decision(CANARY, [CANARY]), error=f"ValueError: {CANARY}"),
+    RunEnded(
+        how="decided",
+        decision=decision(CANARY, [CANARY]).model_copy(update={"cost_usd": None, "usage": Usage()}),
+        error=f"ValueError: {CANARY}",
+    ),
 ]
 
 

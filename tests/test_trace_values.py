@@ -25,6 +25,7 @@ from orchestrator.trace.events import (
     Replied,
     RunEnded,
     TryEnded,
+    TryStarted,
     TurnTaken,
 )
 from orchestrator.trace.plain import plain
@@ -164,6 +165,7 @@ def test_whatever_is_written_is_read(folder: Folder, value: object, text: str, n
         started(text),
         TurnTaken(turn=1, router=text, thought=text),
         begin(1),
+        TryStarted(attempt=1, number=1, reserved_usd=None),
         TryEnded(attempt=1, number=1, usd=None, usage=Usage(), seconds=number, error=text),
         Replied(attempt=1, agent=text, value=value, p=number, usd=None, seconds=number),
         Planned(goal=Goal("answer", text), steps=(text,), weight=number, shared_weight=number, candidates=()),

@@ -37,6 +37,7 @@ from orchestrator.trace.events import (
 )
 
 PRICE = Decimal("0.01")
+NOTHING = Usage()
 
 
 def started(question: str = "What is 2 + 2?") -> RunStarted:
@@ -97,9 +98,10 @@ def decision(answer: str = "4", value: list[str] | None = None) -> Decision:
     )
 
 
-def done() -> RunEnded:
-    """The last event of a run."""
-    return RunEnded(how="decided", decision=decision())
+def done(cost: Decimal | None = Decimal(0), usage: Usage = NOTHING) -> RunEnded:
+    """The last event of a run whose tries cost so much."""
+    made = decision().model_copy(update={"cost_usd": cost, "usage": usage})
+    return RunEnded(how="decided", decision=made)
 
 
 def outcomes(attempt: int) -> list[Event]:
@@ -124,7 +126,7 @@ MIDDLE: list[Event] = [
     ),
     begin(1),
     TryStarted(attempt=1, number=1, reserved_usd=PRICE),
-    TryEnded(attempt=1, number=1, usd=None, usage=Usage(1), seconds=0.1, kind="timeout", error="slow"),
+    TryEnded(attempt=1, number=1, usd=Decimal(0), usage=NOTHING, seconds=0.1, kind="timeout", error="slow"),
     BreakerChanged(key="m", before="closed", after="open", seconds=30.0),
     fail(1),
     Rerouted(attempt=1, to="x2", steps=("x2",), weight=0.9),

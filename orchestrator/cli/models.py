@@ -120,6 +120,7 @@ def _asked(model: Model, limit: Decimal) -> Decision:
 
 def _at_most(model: Model, limit: Decimal) -> Quote:
     """What the call can cost; raises `ConfigError` where that is unknown or above the limit."""
+    from orchestrator.budget import Left
     from orchestrator.errors import ConfigError
     from orchestrator.messages import Message
     from orchestrator.providers import Request
@@ -127,7 +128,7 @@ def _at_most(model: Model, limit: Decimal) -> Quote:
     from orchestrator.render.screen import money
 
     request = Request((Message("user", _CHECK),), max_output=model.max_output)
-    quote = list_price_quote(model, request, left=limit)
+    quote = list_price_quote(model, request, left=Left(limit))
     if quote.reserve is None:
         expected = "a `price` in its table, or `free = true`"
         raise ConfigError("its price is unknown, so nothing is asked", field=f"models.{model.name}", expected=expected)

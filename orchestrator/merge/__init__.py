@@ -3,7 +3,7 @@
 from orchestrator.merge.base import AskingMerge, MergeFunction, MergeRule, as_merge, sided
 from orchestrator.merge.canonical import canonical, same
 from orchestrator.merge.rules import MERGES, First, RouterAnswer, Vote, merge_named
-from orchestrator.merge.synthesise import Synthesise
+from orchestrator.merge.synthesise import Synthesise, worst_of_asking
 
 __all__ = [
     "MERGES",
@@ -19,4 +19,5 @@ __all__ = [
     "merge_named",
     "same",
     "sided",
+    "worst_of_asking",
 ]

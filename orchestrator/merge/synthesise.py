@@ -16,9 +16,9 @@ from orchestrator.merge.rules import Vote
 from orchestrator.messages import Analysis, Goal, Message, Question, Reply, Usage
 from orchestrator.pool import Model
 from orchestrator.providers import Ask, Quote, Request
-from orchestrator.providers.base import CHARACTERS_PER_TOKEN, estimated_tokens
+from orchestrator.providers.base import CHARACTERS_PER_TOKEN, estimated_tokens, list_price_quote
 
-__all__ = ["Synthesise"]
+__all__ = ["Synthesise", "worst_of_asking"]
 
 NOTHING = "NONE"
 LONGEST_ANALYSIS = 8_000
@@ -79,6 +79,13 @@ class Synthesise:
     async def _voted(self, question: Question, replies: Sequence[Reply], why: str) -> Analysis:
         voted = await Vote().merge(question, replies)
         return replace(voted, reasons=(*voted.reasons, f"synthesise: {why}; decided by vote"))
+
+
+def worst_of_asking(model: Model, question: Question, analyses: int) -> Quote:
+    """What a call of another merge may take: the question, as many long analyses, the model's whole output."""
+    shown = LONGEST_ANALYSIS * max(analyses, FEWEST_ANALYSES)
+    asked = Request((*question.messages, Message("user", "x" * shown)), max_output=model.max_output)
+    return list_price_quote(model, asked)
 
 
 def _numbered(number: int, text: str) -> str:

@@ -14,7 +14,15 @@ from random import Random
 from orchestrator.budget import Budget, Ledger, Reservation
 from orchestrator.content import Prompt
 from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
-from orchestrator.merge import AskingMerge, MergeFunction, MergeRule, Synthesise, as_merge, merge_named
+from orchestrator.merge import (
+    AskingMerge,
+    MergeFunction,
+    MergeRule,
+    Synthesise,
+    as_merge,
+    merge_named,
+    worst_of_asking,
+)
 from orchestrator.planner import Planner
 from orchestrator.pool import Model, Pool
 from orchestrator.pool.descriptors import LOCAL_SERVERS
@@ -26,6 +34,7 @@ from orchestrator.providers import (
     RecordingProvider,
     ReplayProvider,
     Request,
+    ScriptProvider,
 )
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.openai import OpenAIProvider
@@ -104,7 +113,7 @@ def merge_of(given: MergeRule | MergeFunction | str | None, pool: Pool) -> Merge
     if isinstance(given, str):
         return merge_named(given)
     merge = given and as_merge(given)
-    if isinstance(merge, Synthesise):
+    if isinstance(merge, AskingMerge):
         _check_model(merge.model, pool, "merge")
     return merge
 
@@ -129,12 +138,21 @@ def _check_model(name: str, pool: Pool, field: str) -> None:
 
 
 def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Mapping[str, Provider]) -> list[Model]:
-    """Models that a run may pay for: those behind the doors of vendors that are not declared free."""
+    """Models that a run may pay for; a router of the caller's own may ask any model of the pool."""
     named = {agent.model for agent in pool.agents.values()}
     named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
+    if not isinstance(router, (LLMRouter, PlanRouter)):
+        named |= set(pool.models)
     found = [pool.models[name] for name in sorted(name for name in named if name)]
+    return [model for model in found if _spends(model, providers.get(model.provider))]
+
+
+def _spends(model: Model, provider: Provider | None) -> bool:
+    """Whether asking a model can cost money: a vendor's, or one with a price behind a door of the caller's own."""
+    if model.free or isinstance(provider, (RecordedProvider, ScriptProvider)):
+        return False
     vendors = (OpenAIProvider, AnthropicProvider, RecordingProvider, ReplayProvider)
-    return [model for model in found if not model.free and isinstance(providers.get(model.provider), vendors)]
+    return isinstance(provider, vendors) or (provider is not None and model.price is not None)
 
 
 def budget_of(given: Budget | None, payable: list[Model]) -> Budget:
@@ -214,10 +232,14 @@ def first_request(settings: Settings, state: RunState, planner: Planner) -> Requ
 
 def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservation | None:
     """What is kept for the merge agent's call; nothing where the merge calls no model, or where it cannot be paid."""
-    merge, pool = settings.merge, settings.facilities.pool
-    if not isinstance(merge, Synthesise) or pool.models[merge.model].price is None:
+    merge = settings.merge
+    if not isinstance(merge, AskingMerge):
         return None
-    quote = merge.worst(pool.models[merge.model], state.question, state.analyses)
+    model = settings.facilities.pool.models[merge.model]
+    if isinstance(merge, Synthesise):
+        quote = merge.worst(model, state.question, state.analyses)
+    else:
+        quote = worst_of_asking(model, state.question, state.analyses)
     try:
         return ledger.reserve(quote.reserve, quote.tokens)
     except BudgetExceeded:

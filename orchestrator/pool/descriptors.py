@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
@@ -177,6 +177,11 @@ class Agent(Descriptor):
     prompt: str | None = None
     """What the model is told before the question; in a file, the name of a Markdown file in `prompts/`."""
     consumes: Names = ("question",)
+    """Artifacts that it needs: all of them, or as many as `needs` says."""
+    needs: int | None = Field(default=None, ge=1)
+    """How many of the artifacts it consumes are enough; the cheapest are planned for, the others step in."""
+    optional: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(_distinct)] = ()
+    """Artifacts that it is given when they are there; never planned for."""
     produces: Name = "answer"
     skill: Probability = 0.5
     """Probability of a right reply; 0.5 where unknown."""
@@ -188,6 +193,10 @@ class Agent(Descriptor):
     """Seconds that one try may take."""
     seconds: float | None = Field(default=None, ge=0)
     """Typical seconds to a reply, before any was seen."""
+    effects: bool = False
+    """Whether it changes the world outside: it is given an idempotency key, and not asked again in doubt."""
+    idempotent: bool = False
+    """Whether asking it twice under one idempotency key has the effect once."""
 
     @model_validator(mode="after")
     def _model_or_tool(self) -> Self:
@@ -197,7 +206,23 @@ class Agent(Descriptor):
         if self.produces in self.consumes:
             problem = f"consumes what it produces, `{self.produces}`"
             raise PydanticCustomError("cycle", "two different artifacts", {"problem": problem})
+        if spare := sorted({*self.optional} & {*self.consumes, self.produces}):
+            problem = f"has `{spare[0]}` both among `optional` and among what it consumes or produces"
+            raise PydanticCustomError("optional", "artifacts of its own in `optional`", {"problem": problem})
+        if self.needs is not None and self.needs > len(self.consumes):
+            problem = f"needs {self.needs} of the {len(self.consumes)} artifacts that it consumes"
+            raise PydanticCustomError("needs", "`needs` of at most so many", {"problem": problem})
         return self
+
+    @property
+    def quorum(self) -> int:
+        """How many of the artifacts that it consumes must be there."""
+        return len(self.consumes) if self.needs is None else self.needs
+
+    def lacks(self, there: Collection[str]) -> tuple[str, ...]:
+        """Artifacts that it consumes and that are not there; nothing where enough are."""
+        missing = tuple(name for name in self.consumes if name not in there)
+        return missing if len(self.consumes) - len(missing) < self.quorum else ()
 
     def skill_for(self, kind: str | None) -> float:
         """The skill for a kind of question, or the general one."""

@@ -31,6 +31,9 @@ def expert(
     claim: Claiming | None = None,
     retries: int | None = None,
     timeout: float = 60.0,
+    needs: int | None = None,
+    effects: bool = False,
+    idempotent: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -38,7 +41,8 @@ def expert(function: ToolFunction | None = None, /, **fields: object) -> object:
     """Make a typed function an expert; it consumes the artifacts that its parameters are named after.
 
     A parameter with a default is filled when its artifact is there, and never planned for; one annotated with a
-    class that the run provides, such as `Resources`, is injected instead. The function itself is returned unchanged
+    class that the run provides, such as `Resources` or `IdempotencyKey`, is injected instead. With `needs` so many of
+    its artifacts are enough, and None stands for each that is not there. The function itself is returned unchanged
     and can still be called. Raises `ConfigError` on wrong fields.
     """
 
@@ -79,10 +83,11 @@ def optional_parameters(function: ToolFunction) -> tuple[str, ...]:
     )
 
 
-def injected_parameters(function: ToolFunction) -> tuple[str, ...]:
-    """Names of the parameters that the run fills."""
+def injected_parameters(function: ToolFunction) -> dict[str, type]:
+    """Parameters that the run fills, with the class that each asks for."""
     hints = _hints(function)
-    return tuple(name for name in inspect.signature(function).parameters if injected(hints.get(name)))
+    found = {name: hints.get(name) for name in inspect.signature(function).parameters}
+    return {name: hint for name, hint in found.items() if isinstance(hint, type) and injected(hint)}
 
 
 def injected(hint: object) -> bool:
@@ -118,4 +123,5 @@ def _describe(function: ToolFunction, fields: dict[str, object]) -> Agent:
             "consumes nothing", field=name, expected="a parameter named after an artifact, such as `question`"
         )
     role = (inspect.getdoc(function) or "").partition("\n")[0]
-    return Agent.model_validate({"name": name, "role": role, "tool": function, "consumes": consumes, **fields})
+    described = {"name": name, "role": role, "tool": function, "consumes": consumes, "optional": optional}
+    return Agent.model_validate({**described, **fields})

@@ -1,17 +1,19 @@
 """The only doors to models: what a provider is, the gate before it, and the providers there are."""
 
-from orchestrator.providers.base import Ask, Completion, OnText, Provider, Quote, Request, ToolSpec
-from orchestrator.providers.calls import ModelCall, key_of
+from orchestrator.providers.base import Ask, Completion, Finish, OnText, Provider, Quote, Request, ToolSpec
+from orchestrator.providers.calls import REPAIRS, ModelCall, key_of
 from orchestrator.providers.gate import Call, Gate, Paid, Result
 from orchestrator.providers.recorded import Case, RecordedFile, RecordedProvider, read_recorded
 from orchestrator.providers.replay import RecordingProvider, ReplayProvider
 from orchestrator.providers.script import ScriptProvider, call
 
 __all__ = [
+    "REPAIRS",
     "Ask",
     "Call",
     "Case",
     "Completion",
+    "Finish",
     "Gate",
     "ModelCall",
     "OnText",

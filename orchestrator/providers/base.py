@@ -9,6 +9,7 @@ from decimal import Decimal
 from math import ceil
 from typing import Literal, Protocol, runtime_checkable
 
+from orchestrator.budget import UNLIMITED, Left
 from orchestrator.messages import Message, ToolCall, Usage
 from orchestrator.pool import Model
 
@@ -123,7 +124,7 @@ def quoted(
     request: Request,
     *,
     mean_output: float | None = None,
-    left: Decimal | None = None,
+    left: Left = UNLIMITED,
 ) -> Quote:
     """What a try takes: as the provider says, else at list price."""
     if isinstance(provider, Quoting):
@@ -142,9 +143,9 @@ def estimated_tokens(request: Request) -> int:
 
 
 def list_price_quote(
-    model: Model, request: Request, *, mean_output: float | None = None, left: Decimal | None = None
+    model: Model, request: Request, *, mean_output: float | None = None, left: Left = UNLIMITED
 ) -> Quote:
-    """What a try takes at list price; the output is clipped to what `left` USD pay for, not below 256 tokens.
+    """What a try takes at list price; the output is clipped to what `left` pays for, not below 256 tokens.
 
     `mean_output` are the output tokens seen on average, a quarter of the maximum where none were seen.
     """
@@ -155,6 +156,8 @@ def list_price_quote(
             why_not = f"needs about {tokens_in:,} tokens and room to answer, it holds {model.context_window:,}"
             return Quote(None, None, None, tokens_in + most, tokens_in, most, why_not)
         most = min(most, room)
+    if left.tokens is not None:
+        most = _clipped(most, left.tokens - tokens_in)
     usual = ceil(mean_output if mean_output is not None else most / 4)
     if model.free:
         return Quote(tokens=tokens_in + most, input_tokens=tokens_in, max_output=most)
@@ -162,9 +165,13 @@ def list_price_quote(
         return Quote(None, None, None, tokens_in + most, tokens_in, most)
     price = model.price
     input_cost = price.cost(Usage(tokens_in))
-    if left is not None and input_cost + price.cost(Usage(0, most)) > left and price.output > 0:
-        affordable = int((left - input_cost) * 1_000_000 / price.output)
-        most = affordable if affordable >= min(SMALLEST_OUTPUT, most) else most
+    if left.usd is not None and price.output > 0:
+        most = _clipped(most, int((left.usd - input_cost) * 1_000_000 / price.output))
     reserve = input_cost + price.cost(Usage(0, most))
     expected = input_cost + price.cost(Usage(0, min(usual, most)))
     return Quote(expected, reserve, input_cost, tokens_in + most, tokens_in, most)
+
+
+def _clipped(most: int, affordable: int) -> int:
+    """Tokens of output that can be paid for; all of them where so few could be that it is not worth asking."""
+    return min(most, affordable) if affordable >= min(SMALLEST_OUTPUT, most) else most

@@ -8,16 +8,19 @@ from decimal import Decimal
 from math import ceil
 from urllib.parse import urlsplit
 
+from orchestrator.budget import Left
 from orchestrator.messages import Usage
 from orchestrator.pool import Model
 from orchestrator.providers.base import CHARACTERS_PER_TOKEN, Completion, OnText, Provider, Quote, Request, quoted
 from orchestrator.providers.gate import Call, Result
 from orchestrator.trace.events import Purpose
 
-__all__ = ["ModelCall", "billed", "key_of"]
+__all__ = ["REPAIRS", "ModelCall", "billed", "key_of"]
 
 CONTROL_RETRIES = 2
 CONTROL_TIMEOUT = 60.0
+REPAIRS = 1
+"""Further tries of a model that gave something malformed (SEMANTICS §5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class ModelCall:
     heard: list[str] = field(default_factory=list[str])
     """What was handed on of the try under way."""
 
-    def quote(self, left: Decimal | None) -> Quote:
-        """What a try takes, with so many USD left."""
+    def quote(self, left: Left) -> Quote:
+        """What a try takes, with so much left."""
         return quoted(self.provider, self.model, self.request, mean_output=self.mean_output, left=left)
 
     def bill(self, usage: Usage) -> Decimal | None:
@@ -54,7 +57,7 @@ class ModelCall:
         if self.on_text is not None:
             self.on_text(text)
 
-    def control(self, purpose: Purpose, left: Callable[[], Decimal | None]) -> Call:
+    def control(self, purpose: Purpose, left: Callable[[], Left]) -> Call:
         """The call of a router or merge agent: no attempt, two retries."""
         return Call(
             key=key_of(self.model),
@@ -62,6 +65,7 @@ class ModelCall:
             quote=lambda: self.quote(left()),
             timeout=CONTROL_TIMEOUT,
             retries=CONTROL_RETRIES,
+            repairs=REPAIRS,
             purpose=purpose,
             model=self.model.name,
             bill=self.bill,

@@ -63,6 +63,10 @@ class Call:
     timeout: float
     """Seconds that one try may take."""
     retries: int
+    repairs: int = 0
+    """Further tries that a malformed reply is worth."""
+    may_repeat: Callable[[AttemptError], bool] = bool
+    """Whether a try that failed so may be made again at all."""
     attempt: int | None = None
     """None for the router and the merge agent, whose calls are no attempts."""
     purpose: Purpose = "expert"
@@ -90,6 +94,8 @@ class Paid:
 @dataclass(slots=True)
 class _Sum:
     tries: int = 0
+    repairs: int = 0
+    """Tries that were made because the one before gave something malformed."""
     cost: Decimal | None = Decimal(0)
     usage: Usage = Usage()
     failed: AttemptError | None = None
@@ -102,12 +108,13 @@ class _Sum:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A try under way: its call, what it may take, and what is reserved for it."""
+    """A try under way: its call, what it may take, what is reserved for it, and its number at the breaker."""
 
     call: Call
     quote: Quote
     reservation: Reservation
     total: _Sum
+    admitted: int
 
 
 @dataclass(slots=True)
@@ -127,9 +134,9 @@ class Gate:
         """Try until it works, until it is pointless, or until the retries are used up; raises nothing of ours."""
         started, total = self.clock(), _Sum()
         retrying = AsyncRetrying(
-            stop=lambda state: stop_after_attempt(1 + call.retries)(state) or self._too_late(state),
+            stop=lambda state: stop_after_attempt(1 + call.retries + total.repairs)(state) or self._too_late(state),
             wait=self._wait,
-            retry=lambda state: state.outcome is not None and _retryable(state.outcome.exception()),
+            retry=lambda state: state.outcome is not None and _again(call, total, state.outcome.exception()),
             sleep=self.sleep,
             reraise=True,
         )
@@ -148,30 +155,32 @@ class Gate:
         quote = call.quote()
         if quote.why_not is not None:
             raise AttemptError(quote.why_not, kind="invalid_request")
-        if not self.health.breaker(call.key).admit():
-            raise AttemptError(f"the circuit breaker of {call.key} is open", kind="breaker_open")
-        try:
-            held = self.ledger.reserve(quote.reserve, quote.tokens)
-        except BudgetExceeded as error:
-            self.health.breaker(call.key).abandoned()
-            raise AttemptError(str(error), kind="budget") from error
+        held = self._admitted(call, quote, total)
         total.tries += 1
         self.journal.write(_begun(call, total.tries, quote))
         started = self.clock()
         try:
             result = await self._made(call, quote)
         except AttemptError as error:
-            self._settle_failure(_Held(call, quote, held, total), error, self.clock() - started)
+            self._settle_failure(held, error, self.clock() - started)
             raise
-        except ReplayMismatch:
-            self.ledger.release(held)
-            self.health.breaker(call.key).abandoned()
+        except (ReplayMismatch, asyncio.CancelledError) as error:
+            self._settle_broken_off(held, self.clock() - started, sent=not isinstance(error, ReplayMismatch))
             raise
-        except asyncio.CancelledError:
-            self._settle_cancelled(_Held(call, quote, held, total))
-            raise
-        self._settle(_Held(call, quote, held, total), result, self.clock() - started)
+        self._settle(held, result, self.clock() - started)
         return result
+
+    def _admitted(self, call: Call, quote: Quote, total: _Sum) -> _Held:
+        """Leave of the breaker and of the ledger; raises `AttemptError` where either refuses."""
+        number, change = self.health.admit(call.key)
+        self._changed(change)
+        if number is None:
+            raise AttemptError(f"the circuit breaker of {call.key} is open", kind="breaker_open")
+        try:
+            return _Held(call, quote, self.ledger.reserve(quote.reserve, quote.tokens), total, number)
+        except BudgetExceeded as error:
+            self.health.breaker(call.key).abandoned(number)
+            raise AttemptError(str(error), kind="budget") from error
 
     async def _made(self, call: Call, quote: Quote) -> Result:
         """The call itself, its errors in our words; the one place where any exception is caught."""
@@ -198,22 +207,29 @@ class Gate:
         if result.cost is None and held.reservation.usd is not None:  # nobody can say what it cost
             result = replace(result, cost=held.reservation.usd, exact=False)
         self._book(held, result, seconds)
-        self._changed(self.health.succeeded(held.call.key, seconds, result.usage.output_tokens))
+        tokens = result.usage.output_tokens
+        self._changed(self.health.succeeded(held.call.key, held.admitted, seconds, tokens))
 
     def _settle_failure(self, held: _Held, error: AttemptError, seconds: float) -> None:
         held.total.failed = error
         self._book(held, _charge(held, error), seconds, error)
-        self._changed(self.health.failed(held.call.key, error))
+        self._changed(self.health.failed(held.call.key, held.admitted, error))
 
-    def _settle_cancelled(self, held: _Held) -> None:
-        """A try in flight when the run was stopped: charged its input estimate."""
-        begun = bool(held.call.delivered())
-        charge = held.reservation.usd if begun else held.quote.input_cost
-        self.ledger.settle(held.reservation, charge, Usage(), exact=charge == 0)
-        self.health.breaker(held.call.key).abandoned()
-        held.total.add(charge, Usage())
+    def _settle_broken_off(self, held: _Held, seconds: float, *, sent: bool) -> None:
+        """A try in flight when the run was stopped: charged its input, or the reserve where output had begun."""
+        charge = held.reservation.usd if held.call.delivered() else held.quote.input_cost if sent else Decimal(0)
+        self._book(held, Result(None, cost=charge, exact=charge == 0), seconds, cancelled=True)
+        self.health.breaker(held.call.key).abandoned(held.admitted)
 
-    def _book(self, held: _Held, result: Result, seconds: float, error: AttemptError | None = None) -> None:
+    def _book(
+        self,
+        held: _Held,
+        result: Result,
+        seconds: float,
+        error: AttemptError | None = None,
+        *,
+        cancelled: bool = False,
+    ) -> None:
         """Settle a try and write it down."""
         self.ledger.settle(held.reservation, result.cost, result.usage, exact=result.exact)
         held.total.add(result.cost, result.usage)
@@ -228,6 +244,7 @@ class Gate:
                 seconds=round(seconds, 6),
                 kind=error.kind if error else None,
                 error=str(error) if error else None,
+                cancelled=cancelled,
             )
         )
 
@@ -244,6 +261,8 @@ class Gate:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, AttemptError) and error.retry_after is not None:
             return error.retry_after
+        if isinstance(error, AttemptError) and error.kind == "malformed":
+            return 0.0
         return self.random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (state.attempt_number - 1)))
 
     def _too_late(self, state: RetryCallState) -> bool:
@@ -264,8 +283,7 @@ def _charge(held: _Held, error: AttemptError) -> Result:
     """
     if isinstance(error, ProviderError):
         if error.usage is not None:
-            cost = held.call.bill(error.usage)
-            return Result(None, error.usage, cost, exact=cost is not None)
+            return _as_counted(held, error, error.usage)
         if not error.sent:
             return Result(None)
         if error.begun:
@@ -274,10 +292,24 @@ def _charge(held: _Held, error: AttemptError) -> Result:
     return Result(None, cost=charge, exact=charge == 0)
 
 
+def _as_counted(held: _Held, error: ProviderError, usage: Usage) -> Result:
+    """A failed try whose usage is known; at the reserve where nobody can say what it cost."""
+    cost = error.cost if error.cost is not None else held.call.bill(usage)
+    if cost is None:
+        return Result(None, usage, held.reservation.usd, exact=False)
+    return Result(None, usage, cost)
+
+
 def injected_error(kind: FailureKind) -> AttemptError:
     """The error of an injected fault; it never reaches a server and costs nothing."""
     return ProviderError("injected fault", kind=kind, sent=False)
 
 
-def _retryable(error: BaseException | None) -> bool:
-    return isinstance(error, AttemptError) and error.retryable
+def _again(call: Call, total: _Sum, error: BaseException | None) -> bool:
+    """Whether a try that failed is followed by another: a malformed reply by its repair, once (SEMANTICS §5)."""
+    if not isinstance(error, AttemptError) or not call.may_repeat(error):
+        return False
+    if error.kind == "malformed" and total.repairs < call.repairs:
+        total.repairs += 1
+        return True
+    return error.retryable

@@ -85,6 +85,8 @@ def _turn_line(event: TurnTaken) -> Text | None:
 def _control_line(event: TryEnded) -> Text:
     """A call of the router's model or of the merge agent's, with what it took."""
     took = f"{money(event.usd)} · {event.usage.total:,} tokens · {seconds(event.seconds)}"
+    if event.cancelled:
+        return _line(event.purpose, ("was cut off", "bad"), (f" · {took}", "quiet"))
     if event.kind is None:
         return _line(event.purpose, (f"was asked · {took}", "quiet"))
     return _line(event.purpose, (f"{event.kind}: {plain(event.error or '')}", "bad"), (f" · {took}", "quiet"))

@@ -1,6 +1,6 @@
 """Tool experts: built-in ones by name, others by where their function stands."""
 
-from orchestrator.tools.base import CANNOT, Claim, Resources, Tool
+from orchestrator.tools.base import CANNOT, Claim, IdempotencyKey, Resources, Tool
 from orchestrator.tools.binding import BUILT_IN, bind
 
-__all__ = ["BUILT_IN", "CANNOT", "Claim", "Resources", "Tool", "bind"]
+__all__ = ["BUILT_IN", "CANNOT", "Claim", "IdempotencyKey", "Resources", "Tool", "bind"]

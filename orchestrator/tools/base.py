@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, cast
 
-__all__ = ["CANNOT", "Claim", "Resources", "Tool"]
+__all__ = ["CANNOT", "Claim", "IdempotencyKey", "Resources", "Tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class Resources:
     """CSV files to total."""
 
 
+class IdempotencyKey(str):
+    """Names one effect: the same over tries, reroutes and resumes; given to a tool that asks for it by this type.
+
+    A server that acts once on each key makes it safe to ask again after a lost reply.
+    """
+
+    __slots__ = ()
+    __injected__: ClassVar[bool] = True
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """How surely a tool can take a question, found by a cheap test that does none of the work."""
@@ -38,6 +48,7 @@ class Claim:
     """Where p is 0: what is missing or what would help, for a person to read."""
 
 
+NO_KEY = IdempotencyKey("")
 CANNOT = Claim(0.0)
 """Not this tool's kind of question; nothing that the user adds would change that."""
 
@@ -54,6 +65,8 @@ class Tool:
     """Parameters that the run fills, by the class they ask for."""
     optional: tuple[str, ...] = ()
     """Artifacts that are passed when they are there."""
+    bare: frozenset[str] = frozenset()
+    """Artifacts without a default of the function's own: None stands for one that is not there."""
 
     def claims(self, question: str, resources: Resources) -> Claim:
         """How surely the tool can take the question; without a test of its own it always can."""
@@ -67,12 +80,14 @@ class Tool:
             raise ValueError(f"{claim.p} is no probability")
         return Claim(0.0, f"its claim cannot be had: {guard.error}")
 
-    async def call(self, inputs: Mapping[str, object], resources: Resources) -> object:
+    async def call(self, inputs: Mapping[str, object], resources: Resources, key: IdempotencyKey = NO_KEY) -> object:
         """The tool's result; a plain function runs in a thread, so that it blocks nobody."""
-        injected = dict.fromkeys(self.injects or {}, resources)
+        provided = {Resources: resources, IdempotencyKey: key}
+        injected = {name: provided[kind] for name, kind in (self.injects or {}).items()}
+        given: dict[str, object] = {**dict.fromkeys(self.bare), **inputs, **injected}
         if inspect.iscoroutinefunction(self.function):
-            return await _awaited(self.function(**inputs, **injected))
-        result = await _in_thread(lambda: self.function(**inputs, **injected))
+            return await _awaited(self.function(**given))
+        result = await _in_thread(lambda: self.function(**given))
         return await _awaited(result) if inspect.isawaitable(result) else result
 
 

@@ -12,7 +12,7 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool import Agent, Pool
 from orchestrator.pool.experts import artifact_parameters, injected_parameters, optional_parameters
 from orchestrator.pool.modules import BROKEN, module_of_file
-from orchestrator.tools.base import Resources, Tool
+from orchestrator.tools.base import IdempotencyKey, Resources, Tool
 
 __all__ = ["BUILT_IN", "bind"]
 
@@ -39,7 +39,8 @@ def bind(pool: Pool) -> dict[str, Tool]:
 def _tool(agent: Agent) -> Tool:
     function, claim = _found(agent)
     taken, parameters = artifact_parameters(function), inspect.signature(function).parameters
-    spare = tuple(name for name in optional_parameters(function) if name not in agent.consumes)
+    own = tuple(name for name in optional_parameters(function) if name not in agent.consumes)
+    spare = (*agent.optional, *(name for name in own if name not in agent.optional))
     for name in taken:
         if parameters[name].kind is inspect.Parameter.POSITIONAL_ONLY:
             raise _unfit(agent, f"the tool's parameter `{name}` cannot be given by name", "no `/` after it")
@@ -48,11 +49,22 @@ def _tool(agent: Agent) -> Tool:
             expected = "parameters among " + ", ".join(agent.consumes)
             raise _unfit(agent, problem, expected, nearest(name, agent.consumes))
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-    for name in agent.consumes:
+    for name in (*agent.consumes, *agent.optional):
         if name not in taken and not open_ended:
             expected = "artifacts among its parameters: " + ", ".join(taken)
             raise _unfit(agent, f"the tool takes no `{name}`", expected, nearest(name, taken))
-    return Tool(function, claim, MappingProxyType(dict.fromkeys(injected_parameters(function), Resources)), spare)
+    bare = {name for name in taken if parameters[name].default is inspect.Parameter.empty}
+    return Tool(function, claim, MappingProxyType(_injected(agent, function)), spare, frozenset(bare))
+
+
+def _injected(agent: Agent, function: Callable[..., object]) -> dict[str, type]:
+    """The parameters that the run fills; raises `ConfigError` for a class that no run provides."""
+    found = injected_parameters(function)
+    for name, kind in found.items():
+        if kind not in (Resources, IdempotencyKey):
+            problem = f"the tool's parameter `{name}` asks for a {kind.__name__}, which no run provides"
+            raise _unfit(agent, problem, "`Resources` or `IdempotencyKey`")
+    return found
 
 
 def _unfit(agent: Agent, problem: str, expected: str, suggestion: str | None = None) -> ConfigError:

@@ -1,9 +1,10 @@
-"""Verifies a trace: the chain of hashes, and that every failed attempt has exactly one outcome."""
+"""Verifies a trace: the chain of hashes, one outcome for every failed attempt, and that the money adds up."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 
 from orchestrator.trace.events import (
     AttemptCancelled,
@@ -18,8 +19,11 @@ from orchestrator.trace.events import (
     RunEnded,
     RunStarted,
     Superseded,
+    TryEnded,
+    TryStarted,
 )
 from orchestrator.trace.journal import GENESIS, Trace
+from orchestrator.usage import Usage
 
 __all__ = ["Verdict", "silent_failures", "verify"]
 
@@ -38,7 +42,7 @@ class Verdict:
 
     @property
     def consistent(self) -> bool:
-        """Whether chain, order and outcomes hold."""
+        """Whether chain, order, outcomes and money hold."""
         return not self.faults
 
     @property
@@ -51,6 +55,7 @@ def verify(trace: Trace, *, head: str | None = None) -> Verdict:
     """Check a trace as far as it goes; one cut short by a crash can still be consistent."""
     ended = bool(trace.events) and isinstance(trace.events[-1], RunEnded)
     faults = [*_chain_faults(trace), *_order_faults(trace.events), *_outcome_faults(trace.events, ended=ended)]
+    faults += _money_faults(trace.events, ended=ended)
     if trace.damage:
         faults.append(trace.damage)
     if not trace.events:
@@ -109,6 +114,39 @@ def _outcome_faults(events: tuple[Event, ...], *, ended: bool) -> list[str]:
     if ended:
         faults += [f"attempt {a} failed or was left open without an outcome" for a in silent_failures(events)]
     return faults
+
+
+def _money_faults(events: tuple[Event, ...], *, ended: bool) -> list[str]:
+    """Tries that were settled more or less than once, and a decision that does not cost what its tries did."""
+    begun: Counter[str] = Counter()
+    faults: list[str] = []
+    for event in events:
+        if isinstance(event, TryStarted):
+            begun[_try(event)] += 1
+        elif isinstance(event, TryEnded):
+            begun[_try(event)] -= 1
+            if begun[_try(event)] < 0:
+                faults.append(f"{_try(event)} ended without having been begun")
+    if ended:
+        faults += [f"{name} was begun and never settled" for name, left in begun.items() if left > 0]
+    return faults + _sum_faults(events)
+
+
+def _sum_faults(events: tuple[Event, ...]) -> list[str]:
+    decision = next((event.decision for event in events if isinstance(event, RunEnded)), None)
+    tries = [event for event in events if isinstance(event, TryEnded)]
+    if decision is None:
+        return []
+    costs = [event.usd for event in tries]
+    total = None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0))
+    usage = sum((event.usage for event in tries), Usage())
+    faults = [f"the decision cost {decision.cost_usd} USD, its tries {total}"] if total != decision.cost_usd else []
+    return [*faults, *(["the decision used other tokens than its tries"] if usage != decision.usage else [])]
+
+
+def _try(event: TryStarted | TryEnded) -> str:
+    whose = f"of attempt {event.attempt}" if event.attempt is not None else f"of the {event.purpose}"
+    return f"try {event.number} {whose}"
 
 
 def _outcomes(events: tuple[Event, ...]) -> Counter[int]:

@@ -157,6 +157,8 @@ class AttemptStarted(_Event):
     model: str | None = None
     toward: Goal | None = None
     """The goal it is a step to, where it is not its own."""
+    idempotency_key: str | None = None
+    """Of an expert with effects: what its effect is known by, over tries, reroutes and resumes."""
 
 
 class TryStarted(_Event):
@@ -183,8 +185,10 @@ class TryEnded(_Event):
     usage: Usage
     seconds: float
     kind: FailureKind | None = None
-    """None: it went well."""
+    """None: it went well, or was cancelled."""
     error: str | None = None
+    cancelled: bool = False
+    """The run was stopped, or its time was over, while the try was in flight."""
 
 
 class Replied(_Event):
