@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,11 +22,29 @@ NOTHING = ""
 
 @dataclass(frozen=True, slots=True)
 class Capable:
-    """An expert as the graph sees it."""
+    """An expert as the graph sees it; raises ValueError where its inputs make no sense."""
 
     name: str
     consumes: tuple[str, ...]
+    """What it works on: all of them are needed, unless `needs` says how many."""
     produces: str
+    optional: tuple[str, ...] = ()
+    """What it also takes when it is there; never planned for, so it changes neither costs nor what can be reached."""
+    needs: int | None = None
+    """Any so many of `consumes` do."""
+
+    def __post_init__(self) -> None:
+        """Refuse inputs named twice and a number of needed inputs that cannot be."""
+        named = (*self.consumes, *self.optional)
+        if len(set(named)) < len(named):
+            raise ValueError(f"{self.name} names an input twice: {', '.join(named)}")
+        if self.needs is not None and not 1 <= self.needs <= len(self.consumes):
+            raise ValueError(f"{self.name} needs {self.needs} of its {len(self.consumes)} inputs")
+
+    @property
+    def least(self) -> int:
+        """How many inputs it takes at least."""
+        return len(self.consumes) if self.needs is None else self.needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,7 @@ class Step:
 
     agent: str
     consumes: tuple[str, ...]
+    """The inputs it was planned with: of a join that needs only some of its inputs, the cheapest."""
     produces: str
 
 
@@ -66,12 +86,25 @@ class Ways:
     producer: dict[str, Capable]
     weight: dict[str, float] = field(default_factory=dict)
     """Weight of each expert that the search met."""
+    rank: dict[str, tuple[float, int, str]] = field(default_factory=dict)
+    """The order in which artifacts were reached: by cost, then stages, then the name of who produces them."""
+
+    def inputs(self, expert: Capable) -> tuple[str, ...] | None:
+        """The cheapest inputs that do for an expert, as it names them; None where too few can be reached."""
+        reached = [artifact for artifact in expert.consumes if artifact in self.rank]
+        if len(reached) < expert.least:
+            return None
+        chosen = sorted(reached, key=self.rank.__getitem__)[: expert.least]
+        return tuple(artifact for artifact in reached if artifact in chosen)
 
     def through(self, expert: Capable, weight: float | None) -> float | None:
         """What the goal would cost with this expert as the one that produces it; None where that cannot be."""
-        if weight is None or any(artifact not in self.cost for artifact in expert.consumes):
+        inputs = self.inputs(expert)
+        if weight is None or inputs is None:
             return None
-        return weight + sum(self.cost[artifact] for artifact in expert.consumes)
+        for artifact in inputs:
+            weight += self.cost[artifact]
+        return weight
 
     def plan(self, goal: str) -> Plan | None:
         """The cheapest plan for an artifact that the search reached, else None."""
@@ -83,35 +116,39 @@ class Ways:
         return Plan(goal, tuple(steps.values()), self.cost[goal], shared)
 
     def _collect(self, goal: str, steps: dict[str, Step]) -> None:
-        stack: list[tuple[str, bool]] = [(goal, False)]
+        stack: list[tuple[str, tuple[str, ...] | None]] = [(goal, None)]
         while stack:
-            artifact, inputs_done = stack.pop()
+            artifact, inputs = stack.pop()
             if artifact in self.have or artifact in steps:
                 continue
             expert = self.producer[artifact]
-            if inputs_done:
-                steps[artifact] = Step(expert.name, expert.consumes, artifact)
+            if inputs is not None:
+                steps[artifact] = Step(expert.name, inputs, artifact)
                 continue
-            stack.append((artifact, True))
-            stack.extend((needed, False) for needed in reversed(expert.consumes))
+            inputs = self.inputs(expert) or ()
+            stack.append((artifact, inputs))
+            stack.extend((needed, None) for needed in reversed(inputs))
 
 
 class CapabilityGraph:
     """Experts by what they consume and produce; knows neither health nor budget, only weights it is given.
 
     Search is Dijkstra's algorithm in Knuth's generalisation to AND/OR graphs (D. Knuth, "A Generalization of
-    Dijkstra's Algorithm", Information Processing Letters 6(1), 1977), with a heap: O((V + E) log V). Equal costs
-    are broken by fewer stages, then by the agent's name.
+    Dijkstra's Algorithm", Information Processing Letters 6(1), 1977), with a heap: O((V + E) log V). Artifacts are
+    reached in order of cost, so the first k inputs of a join that are reached are its k cheapest. Equal costs are
+    broken by fewer stages, then by the agent's name.
     """
 
     def __init__(self, experts: Iterable[Capable]) -> None:
         self.experts: tuple[Capable, ...] = tuple(sorted(experts, key=lambda expert: expert.name))
+        for one, other in pairwise(self.experts):
+            if one.name == other.name:
+                raise ValueError(f"two experts are called {one.name}")
         self._producers: dict[str, list[Capable]] = {}
         self._consumers: dict[str, list[int]] = {}
-        self._inputs: list[frozenset[str]] = [frozenset(expert.consumes) for expert in self.experts]
         for index, expert in enumerate(self.experts):
             self._producers.setdefault(expert.produces, []).append(expert)
-            for artifact in self._inputs[index] or (NOTHING,):
+            for artifact in expert.consumes or (NOTHING,):
                 self._consumers.setdefault(artifact, []).append(index)
 
     def producers(self, artifact: str) -> Sequence[Capable]:
@@ -128,11 +165,11 @@ class CapabilityGraph:
         Raises ValueError on a negative weight, for which the search would be wrong.
         """
         ways = Ways(frozenset(have), dict.fromkeys(have, 0.0), {})
-        missing = [len(inputs) or 1 for inputs in self._inputs]
-        depth = dict.fromkeys(have, 0)
+        ways.rank = {artifact: (0.0, 0, artifact) for artifact in ways.have}
+        missing = [expert.least or 1 for expert in self.experts]
         heap: list[tuple[float, int, int]] = []
         for artifact in (NOTHING, *sorted(ways.have)):
-            self._offer(artifact, ways, missing, depth, heap, weight)
+            self._offer(artifact, ways, missing, heap, weight)
         while heap and until not in ways.cost:
             cost, stages, index = heappop(heap)
             expert = self.experts[index]
@@ -140,18 +177,12 @@ class CapabilityGraph:
                 continue
             ways.cost[expert.produces] = cost
             ways.producer[expert.produces] = expert
-            depth[expert.produces] = stages
-            self._offer(expert.produces, ways, missing, depth, heap, weight)
+            ways.rank[expert.produces] = (cost, stages, expert.name)
+            self._offer(expert.produces, ways, missing, heap, weight)
         return ways
 
-    def _offer(  # noqa: PLR0917 - the state of one search, kept in locals for speed
-        self,
-        artifact: str,
-        ways: Ways,
-        missing: list[int],
-        depth: dict[str, int],
-        heap: list[tuple[float, int, int]],
-        weight: WeightOf,
+    def _offer(
+        self, artifact: str, ways: Ways, missing: list[int], heap: list[tuple[float, int, int]], weight: WeightOf
     ) -> None:
         """Put on the heap every expert whose last missing input this artifact was."""
         for index in self._consumers.get(artifact, ()):
@@ -165,8 +196,10 @@ class CapabilityGraph:
             if not own >= 0:
                 raise ValueError(f"weight of {expert.name} is {own}, must not be negative")
             ways.weight[expert.name] = own
-            cost = own + sum(ways.cost[needed] for needed in expert.consumes)
-            heappush(heap, (cost, 1 + max((depth[needed] for needed in expert.consumes), default=0), index))
+            cost, inputs = ways.through(expert, own), ways.inputs(expert)
+            if cost is not None and inputs is not None:
+                stages = 1 + max((ways.rank[needed][1] for needed in inputs), default=0)
+                heappush(heap, (cost, stages, index))
 
     def to_networkx(self) -> nx.DiGraph[str]:
         """Artifacts and experts as nodes (`kind`), edges from what is consumed and to what is produced."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from math import inf, isclose
 
 import networkx as nx
@@ -27,14 +28,16 @@ weights = st.one_of(
 
 @st.composite
 def worlds(draw: st.DrawFn, *, most_inputs: int, most_experts: int) -> tuple[list[Capable], Weights]:
-    """Experts with inputs and a weight each; artifacts may produce each other in a circle."""
+    """Experts with inputs and a weight each, some of them joins; artifacts may produce each other in a circle."""
     count = draw(st.integers(1, most_experts))
     experts: list[Capable] = []
     for number in range(count):
         produces = draw(st.sampled_from(ARTIFACTS[1:]))
         others = [artifact for artifact in ARTIFACTS if artifact != produces]
         consumes = draw(st.lists(st.sampled_from(others), min_size=1, max_size=most_inputs, unique=True))
-        experts.append(Capable(f"x{number}", tuple(consumes), produces))
+        optional = [artifact for artifact in others if artifact not in consumes and draw(st.booleans())]
+        needs = draw(st.none() | st.integers(1, len(consumes)))
+        experts.append(Capable(f"x{number}", tuple(consumes), produces, tuple(optional), needs))
     return experts, {expert.name: draw(weights) for expert in experts}
 
 
@@ -49,11 +52,16 @@ def trees(
         own = weight[expert.name]
         if expert.produces != goal or own is None:
             continue
-        sums = [own]
-        for needed in expert.consumes:
-            below = [] if needed in path | {goal} else list(trees(needed, have, experts, weight, path | {goal}))
-            sums = [one + other for one in sums for other in set(below)]
-        yield from sums
+        above = path | {goal}
+        below = {
+            needed: set[float]() if needed in above else set(trees(needed, have, experts, weight, above))
+            for needed in expert.consumes
+        }
+        for inputs in combinations(expert.consumes, expert.needs or len(expert.consumes)):
+            sums = {own}
+            for needed in inputs:
+                sums = {one + other for one in sums for other in below[needed]}
+            yield from sums
 
 
 def walk(plan: Plan, have: set[str], experts: list[Capable], weight: Weights) -> float:
@@ -63,7 +71,9 @@ def walk(plan: Plan, have: set[str], experts: list[Capable], weight: Weights) ->
     for step in plan.steps:
         expert, own = known[step.agent], weight[step.agent]
         assert own is not None, "a hidden expert is in the plan"
-        assert (step.consumes, step.produces) == (expert.consumes, expert.produces)
+        assert step.produces == expert.produces
+        assert step.consumes == tuple(artifact for artifact in expert.consumes if artifact in step.consumes)
+        assert len(step.consumes) == (expert.needs or len(expert.consumes))
         assert set(step.consumes) <= there, f"{step.agent} comes before its inputs"
         assert step.produces not in there, f"{step.produces} is produced again"
         there.add(step.produces)
@@ -143,7 +153,7 @@ def test_ready_steps_lead_to_the_goal(world: tuple[list[Capable], Weights]) -> N
     assert plan is None or taken == len(plan.steps)
 
 
-@given(world=worlds(most_inputs=2, most_experts=8))
+@given(world=worlds(most_inputs=3, most_experts=8))
 @example(([Capable("x0", ("a",), "e")], {"x0": 1.0}))
 def test_the_way_through_an_expert_is_never_cheaper_than_the_plan(world: tuple[list[Capable], Weights]) -> None:
     experts, weight = world
@@ -152,6 +162,15 @@ def test_the_way_through_an_expert_is_never_cheaper_than_the_plan(world: tuple[l
     through = [ways.through(expert, weight[expert.name]) for expert in graph.producers(GOAL)]
     known = [cost for cost in through if cost is not None]
     assert min(known, default=None) == ways.cost.get(GOAL)
+
+
+@given(world=worlds(most_inputs=3, most_experts=8))
+def test_optional_inputs_change_nothing(world: tuple[list[Capable], Weights]) -> None:
+    experts, weight = world
+    bare = [Capable(expert.name, expert.consumes, expert.produces, needs=expert.needs) for expert in experts]
+    for goal in ARTIFACTS:
+        with_them = CapabilityGraph(experts).plan(goal, {"a"}, weight.get)
+        assert with_them == CapabilityGraph(bare).plan(goal, {"a"}, weight.get)
 
 
 def fixed(*experts: Capable) -> CapabilityGraph:
@@ -232,6 +251,120 @@ def test_an_expert_without_inputs_is_always_ready() -> None:
     assert plan is not None
     assert steps(plan) == ["clock", "tell"]
     assert (plan.weight, [step.agent for step in plan.ready({"question"})]) == (1.5, ["clock"])
+
+
+JOIN = (
+    Capable("a", ("question",), "left"),
+    Capable("b", ("question",), "middle"),
+    Capable("c", ("question",), "right"),
+    Capable("join", ("left", "middle", "right"), "answer", needs=2),
+)
+
+
+def test_a_join_takes_the_cheapest_inputs_that_do() -> None:
+    graph = fixed(*JOIN)
+    weight: Weights = {"a": 3.0, "b": 1.0, "c": 2.0, "join": 0.5}
+    plan = graph.plan("answer", {"question"}, weight.get)
+    assert plan is not None
+    assert (steps(plan), plan.weight) == (["b", "c", "join"], 3.5)
+    assert plan.steps[-1].consumes == ("middle", "right")
+    assert [step.agent for step in plan.ready({"question"})] == ["b", "c"]
+    assert plan.ready({"question", "left", "middle"}) == plan.steps[1:2], "the join was planned with another input"
+    assert [step.agent for step in plan.ready({"question", "middle", "right"})] == ["join"]
+
+
+def test_a_join_takes_another_input_when_one_fails_and_ends_when_too_few_are_left() -> None:
+    graph = fixed(*JOIN)
+    weight: Weights = {"a": 3.0, "b": 1.0, "c": 2.0, "join": 0.5}
+    plan = graph.plan("answer", {"question"}, {**weight, "c": None}.get)
+    assert plan is not None
+    assert (steps(plan), plan.steps[-1].consumes, plan.weight) == (["a", "b", "join"], ("left", "middle"), 4.5)
+    assert graph.plan("answer", {"question"}, {**weight, "c": None, "b": None}.get) is None
+
+
+def test_a_join_takes_first_what_is_there() -> None:
+    graph = fixed(*JOIN)
+    weight: Weights = {"a": 3.0, "b": 1.0, "c": 2.0, "join": 0.5}
+    one = graph.plan("answer", {"question", "left"}, weight.get)
+    assert one is not None
+    assert (steps(one), one.steps[-1].consumes, one.weight) == (["b", "join"], ("left", "middle"), 1.5)
+    two = graph.plan("answer", {"question", "right", "left"}, weight.get)
+    assert two is not None
+    assert (steps(two), two.steps[-1].consumes, two.weight) == (["join"], ("left", "right"), 0.5)
+    all_three = graph.plan("answer", {"right", "middle", "left"}, weight.get)
+    assert all_three is not None
+    assert all_three.steps[-1].consumes == ("left", "middle"), "equal in all else, the names decide"
+
+
+def test_equal_inputs_of_a_join_are_chosen_by_fewer_stages_then_the_name_of_who_gives_them() -> None:
+    graph = fixed(
+        Capable("start", ("question",), "draft"),
+        Capable("aa", ("draft",), "long"),
+        Capable("z", ("question",), "early"),
+        Capable("y", ("question",), "late"),
+        Capable("join", ("early", "long", "late"), "answer", needs=1),
+        Capable("pair", ("early", "long", "late"), "poem", needs=2),
+    )
+    weight = {"start": 0.0, "aa": 1.0, "z": 1.0, "y": 1.0, "join": 0.0, "pair": 0.0}
+    assert steps(graph.plan("answer", {"question"}, weight.get)) == ["y", "join"]
+    assert steps(graph.plan("poem", {"question"}, weight.get)) == ["z", "y", "pair"]
+
+
+def test_the_way_through_a_join_counts_its_cheapest_inputs() -> None:
+    direct = Capable("direct", ("question",), "answer")
+    graph = fixed(*JOIN, direct)
+    ways = graph.search({"question"}, {"a": 3.0, "b": 1.0, "c": 2.0, "join": 0.5, "direct": 1.0}.get)
+    assert (ways.through(JOIN[-1], 0.5), ways.through(direct, 1.0)) == (3.5, 1.0)
+    assert ways.through(JOIN[-1], None) is None
+    few = graph.search({"question"}, {"a": 3.0, "join": 0.5, "direct": 1.0}.get)
+    assert few.through(JOIN[-1], 0.5) is None
+
+
+def test_a_join_is_weighed_once_and_only_when_enough_inputs_are_reached() -> None:
+    asked: list[str] = []
+
+    def weight(name: str) -> float | None:
+        asked.append(name)
+        return None if name in "bc" else 1.0
+
+    fixed(*JOIN).search({"question"}, weight)
+    assert asked == ["a", "b", "c"]
+    asked.clear()
+    fixed(*JOIN).search({"left", "middle", "right"}, weight)
+    assert asked == ["join"]
+
+
+def test_a_join_may_stand_in_a_circle() -> None:
+    graph = fixed(
+        Capable("first", ("question",), "draft"),
+        Capable("better", ("draft", "review"), "text", needs=1),
+        Capable("critic", ("text",), "review"),
+    )
+    weight = {"first": 1.0, "better": 1.0, "critic": 0.0}
+    assert steps(graph.plan("review", {"question"}, weight.get)) == ["first", "better", "critic"]
+    assert graph.plan("review", {"question"}, {"better": 1.0, "critic": 0.0}.get) is None
+
+
+@pytest.mark.parametrize(
+    ("consumes", "optional", "needs", "told"),
+    [
+        (("a", "b"), (), 0, "join needs 0 of its 2 inputs"),
+        (("a", "b"), (), 3, "join needs 3 of its 2 inputs"),
+        ((), ("a",), 1, "join needs 1 of its 0 inputs"),
+        (("a", "a"), (), None, "join names an input twice: a, a"),
+        (("a",), ("b", "a"), None, "join names an input twice: a, b, a"),
+    ],
+)
+def test_inputs_that_cannot_be_are_refused(
+    consumes: tuple[str, ...], optional: tuple[str, ...], needs: int | None, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        Capable("join", consumes, "answer", optional, needs)
+
+
+def test_two_experts_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two experts are called join"):
+        fixed(Capable("join", ("a",), "answer"), Capable("join", ("b",), "answer"))
 
 
 def test_what_is_there_may_be_named_twice() -> None:
