@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.errors import ConfigError, OrchestratorError, ProviderError, ToolError
     from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, ToolCall, Usage
     from orchestrator.pipeline import Explanation, Orchestrator
-    from orchestrator.pool import Agent, Model, Pool, Price, expert, load_folder, load_pool
+    from orchestrator.pool import Agent, Model, Pool, Price, Risk, expert, load_folder, load_pool
     from orchestrator.protocol import Answer, Route, Think, Turn
     from orchestrator.providers import Completion, ScriptProvider, read_recorded
     from orchestrator.routers import LLMRouter, View
@@ -42,6 +42,7 @@ __all__ = [
     "Question",
     "Reply",
     "Resources",
+    "Risk",
     "Route",
     "ScriptProvider",
     "Think",
@@ -62,7 +63,7 @@ _HOMES = {
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "ToolError"),
     "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "ToolCall", "Usage"),
     "pipeline": ("Explanation", "Orchestrator"),
-    "pool": ("Agent", "Model", "Pool", "Price", "expert", "load_folder", "load_pool"),
+    "pool": ("Agent", "Model", "Pool", "Price", "Risk", "expert", "load_folder", "load_pool"),
     "protocol": ("Answer", "Route", "Think", "Turn"),
     "providers": ("Completion", "ScriptProvider", "read_recorded"),
     "routers": ("LLMRouter", "View"),

@@ -1,24 +1,27 @@
-"""Consults the routed experts side by side: one attempt each, through the gate."""
+"""Consults the routed experts side by side: one attempt each, through the gate, and goes on with what comes in."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
 from orchestrator.content import load_prompt
 from orchestrator.errors import AttemptError, FailureKind, ProviderError
+from orchestrator.heal import heal_meanwhile
 from orchestrator.messages import Failed, Goal, Message, Reply, as_text
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route
 from orchestrator.providers import REPAIRS, Call, Completion, Finish, ModelCall, Paid, Quote, Result
 from orchestrator.runtime import RunContext
-from orchestrator.state import Failure, RunState
+from orchestrator.state import Failure, RunState, Underway, alike
 from orchestrator.tools import IdempotencyKey
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
+from orchestrator.turns import meanwhile
+from orchestrator.watch import watched
 from orchestrator.weights import health_key
 
 __all__ = ["consult"]
@@ -50,6 +53,8 @@ class _Attempt:
     route: Route
     round: _Round
     key: IdempotencyKey
+    went_without: tuple[str, ...] = ()
+    """Inputs that it had to do without, since those who give them failed."""
     ordinal: int = 1
     """The how-manieth attempt of its agent in the run."""
 
@@ -57,19 +62,80 @@ class _Attempt:
 async def consult(state: RunState, context: RunContext) -> RunState:
     """Make an attempt for every route whose goal is not reached yet; replies and failures go into the state.
 
+    While some are still being made, what has come in meanwhile is gone on with: the plan's next steps are taken and
+    failures rerouted where that can begin at once. Before every step the monitors look.
     Raises `ConfigError` where a router names an expert that is not in the pool.
     """
-    attempts = [_begun(attempt, context) for attempt in _attempts(state, context)]
-    results = await _side_by_side(attempts, state, context)
-    failures = tuple(result for result in results if isinstance(result, Failure))
-    return replace(
-        state,
-        attempts=state.attempts + len(attempts),
-        replies=(*state.replies, *(result for result in results if isinstance(result, Reply))),
-        failures=(*state.failures, *failures),
-        open=(*state.open, *failures),
-        routes=(),
+    crew = _Crew(context, await watched(state, context))
+    try:
+        crew.start()
+        while crew.working:
+            await crew.wait()
+            if crew.working and not crew.state.concluded:
+                crew.state = await _meanwhile(crew.state, context)
+                crew.start()
+    finally:
+        await crew.dismiss()
+    return replace(crew.state, underway=())
+
+
+async def _meanwhile(state: RunState, context: RunContext) -> RunState:
+    """The state with what can be begun while attempts are still being made."""
+    if context.limit_hit():
+        return state
+    state = heal_meanwhile(state, context)
+    begun = state.routes
+    state = meanwhile(replace(state, routes=()), context)
+    return await watched(replace(state, routes=(*begun, *state.routes)), context)
+
+
+@dataclass(slots=True)
+class _Crew:
+    """Attempts that are being made, and the state that grows with what they give."""
+
+    context: RunContext
+    state: RunState
+    working: dict[asyncio.Task[Reply | Failure], _Attempt] = field(
+        default_factory=dict["asyncio.Task[Reply | Failure]", "_Attempt"]
     )
+
+    def start(self) -> None:
+        """Begin an attempt for every route."""
+        anew = [_begun(attempt, self.context) for attempt in _attempts(self.state, self.context)]
+        self.state = replace(self.state, attempts=self.state.attempts + len(anew), routes=())
+        others = [*self.working.values(), *anew]
+        for attempt in anew:
+            work = asyncio.ensure_future(_made(attempt, others, self.state, self.context))
+            self.working[work] = attempt
+        self._note()
+
+    async def wait(self) -> None:
+        """Take in what comes first."""
+        done, _ = await asyncio.wait(self.working, return_when=asyncio.FIRST_COMPLETED)
+        for work in sorted(done, key=lambda work: self.working[work].number):
+            attempt = self.working.pop(work)
+            self._take_in(work.result(), attempt)
+        self._note()
+
+    async def dismiss(self) -> None:
+        """Stop what is still being made: one of the others raised, or the run was cancelled."""
+        for work in self.working:
+            work.cancel()
+        await asyncio.gather(*self.working, return_exceptions=True)
+
+    def _take_in(self, result: Reply | Failure, attempt: _Attempt) -> None:
+        state = self.state
+        if isinstance(result, Failure):
+            self.state = replace(state, failures=(*state.failures, result), open=(*state.open, result))
+            return
+        without = attempt.went_without
+        self.state = replace(
+            state, replies=(*state.replies, result), fresh_at=state.turns, shortfalls=(*state.shortfalls, *without)
+        )
+
+    def _note(self) -> None:
+        underway = tuple(Underway(attempt.agent.name, attempt.goal) for attempt in self.working.values())
+        self.state = replace(self.state, underway=underway)
 
 
 def _begun(attempt: _Attempt, context: RunContext) -> _Attempt:
@@ -88,17 +154,6 @@ def _begun(attempt: _Attempt, context: RunContext) -> _Attempt:
     return replace(attempt, ordinal=context.tally.by_agent[attempt.agent.name])
 
 
-async def _side_by_side(attempts: list[_Attempt], state: RunState, context: RunContext) -> list[Reply | Failure]:
-    """The attempts' results; where one raises, the others are stopped before the run ends."""
-    works = [asyncio.ensure_future(_made(attempt, attempts, state, context)) for attempt in attempts]
-    try:
-        return await asyncio.gather(*works)
-    finally:
-        for work in works:
-            work.cancel()
-        await asyncio.gather(*works, return_exceptions=True)
-
-
 def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
     """The attempts to make; a goal that is reached is never reached again, and an effect is left to one expert."""
     found: list[_Attempt] = []
@@ -107,11 +162,22 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
         agent = context.facilities.pool.agents[route.agent]
         goal = state.goal_of(route)
         busy = any(other.goal == goal and (agent.effects or other.agent.effects) for other in found)
-        if state.reached(goal) is None and not busy:
+        if state.reached(goal) is None and not busy and not state.busy_with(goal):
             key = effect_key(context.journal.run_id, goal)
-            found.append(_Attempt(state.attempts + len(found) + 1, agent, goal, route, together, key))
+            number = state.attempts + len(found) + 1
+            found.append(_Attempt(number, agent, goal, route, together, key, _went_without(agent, goal, state)))
     together.waiting = sum(attempt.agent.model is not None for attempt in found)
     return found
+
+
+def _went_without(agent: Agent, goal: Goal, state: RunState) -> tuple[str, ...]:
+    """What an expert has to do without: inputs at which attempts failed and that nobody else gave (SEMANTICS §4)."""
+    there = state.values(goal.query)
+    failed = {f.goal.artifact: f.failed for f in state.failures if f.goal.query == goal.query}
+    missing = [name for name in (*agent.consumes, *agent.optional) if name not in there and name in failed]
+    return tuple(
+        f"{agent.name} went without {name}: {failed[name].agent} failed ({failed[name].kind})" for name in missing
+    )
 
 
 def effect_key(run_id: str, goal: Goal) -> IdempotencyKey:
@@ -280,13 +346,8 @@ def _retries(attempt: _Attempt, attempts: list[_Attempt], state: RunState, conte
         return attempt.agent.retries
     goal = attempt.route.toward or attempt.goal
     without = replace(state, failures=(*state.failures, _as_if_failed(attempt)))
-    served = [(other.agent.name, other.goal) for other in attempts]
-    served += [(reply.agent, reply.goal) for reply in state.replies]
-    taken = {
-        agent
-        for agent, other in served
-        if (other.artifact, other.query) == (goal.artifact, goal.query) and other.slot != goal.slot
-    }
+    others = (o for o in attempts if alike(o.goal, goal) and o.goal.slot != goal.slot)
+    taken = state.serving(goal) | {other.agent.name for other in others}
     return 0 if context.planner.choose(goal, without, taken=taken).plan else LAST_RESORT_RETRIES
 
 

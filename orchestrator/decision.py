@@ -27,7 +27,7 @@ GRACE = 1.0
 async def conclude(state: RunState, context: RunContext) -> Decision:
     """Merge what is there into a decision; without any reply or answer it is an escalation."""
     replies = _replies(state)
-    if not replies:
+    if state.halted or not replies:
         return _decision(state, context, None, None, "escalated", None)
     rule = _rule(state, context)
     if context.set_aside is not None:

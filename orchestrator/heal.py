@@ -1,23 +1,22 @@
-"""Deals with failed attempts without asking an LLM: reroute, supersede, return, demote or escalate."""
+"""Deals with failed attempts: reroute, supersede or return, all without asking a model; what is left goes lower."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import ceil
 
+from orchestrator.lower import conclude_on_limit, halt_in_doubt, limit_of, lower
 from orchestrator.messages import Goal
-from orchestrator.planner import FAILED, Choice
+from orchestrator.planner import Choice
 from orchestrator.protocol import Route
 from orchestrator.runtime import RunContext
-from orchestrator.state import Failure, RunState
-from orchestrator.trace.events import Demoted, Escalated, Rerouted, Returned, Superseded
-from orchestrator.weights import CANNOT_TAKE
+from orchestrator.state import Failure, RunState, alike
+from orchestrator.trace.events import Rerouted, Returned, Superseded, Waited
 
-__all__ = ["conclude_on_limit", "heal"]
+__all__ = ["conclude_on_limit", "heal", "heal_meanwhile"]
 
-NO_MODEL = (
-    "no language model is in this pool: an agent over a vendor's model (OPENAI_API_KEY, ANTHROPIC_API_KEY) or over a "
-    "local server (Ollama, vLLM, llama.cpp, LM Studio) would take questions in free language"
-)
+PATIENCE = 60.0
+"""Seconds that a run without a deadline waits for experts that cool down."""
 
 
 @dataclass(slots=True)
@@ -32,17 +31,11 @@ class _Pass:
     reasons: list[str] = field(default_factory=list[str])
     shortfalls: list[str] = field(default_factory=list[str])
 
-    def choose(self, goal: Goal) -> Choice:
+    def choose(self, goal: Goal, *, patient: bool = False) -> Choice:
         """A plan for a goal by experts that serve no other slot of it."""
-        served = [(reply.goal, reply.agent) for reply in self.state.replies] + list(self.experts.items())
-        taken = {
-            agent
-            for other, agent in served
-            if (other.artifact, other.query) == (goal.artifact, goal.query) and other.slot != goal.slot
-        }
-        choice = self.context.planner.choose(goal, self.state, taken=taken)
-        self.context.journal.write(choice.event())
-        return choice
+        chosen = {agent for other, agent in self.experts.items() if alike(other, goal) and other.slot != goal.slot}
+        taken = self.state.serving(goal) | chosen
+        return self.context.planner.choose(goal, self.state, taken=taken, patient=patient)
 
     def take(self, choice: Choice) -> None:
         """Consult the first steps of a choice next."""
@@ -53,51 +46,106 @@ class _Pass:
 
     def alive(self, goal: Goal) -> bool:
         """Whether another slot of a goal is reached or on its way."""
-        others = [reply.goal for reply in self.state.replies] + list(self.experts)
-        return any((o.artifact, o.query) == (goal.artifact, goal.query) for o in others)
+        others = [*(r.goal for r in self.state.replies), *(u.goal for u in self.state.underway), *self.experts]
+        return any(alike(other, goal) for other in others)
 
 
-def heal(state: RunState, context: RunContext) -> RunState:
+async def heal(state: RunState, context: RunContext) -> RunState:
     """Give every open failure its one outcome and say what is to be consulted next.
 
-    Called without open failures where the goal has no path, or where a detour goes on.
+    Called without open failures where the goal has no path, or where a detour goes on. Where everybody who could
+    give a goal cools down it waits for the first of them, if the run's time allows.
     """
+    if (halted := halt_in_doubt(state, context)) is not None:
+        return halted
+    before, state = state, await _cooled(state, context)
     if limit := context.limit_hit():
         return conclude_on_limit(state, context, limit)
+    if state.thinking and not before.thinking and not (state.open or state.pursued):
+        return state  # somebody can be asked again: the router decides
     work = _Pass(state, context)
     stuck = [pair for failure in state.open if (pair := _reroute(failure, work)) is not None]
     _go_on(work, {failure.route.toward or failure.goal for failure, _ in stuck})
     lost = [pair for pair in stuck if not _let_go(*pair, work)]
-    healed = replace(
-        state,
-        open=(),
-        routes=tuple(work.routes.values()),
-        pursued=tuple(goal for goal in work.experts if goal in _pursued(state)),
-        reasons=(*state.reasons, *work.reasons),
-        shortfalls=(*state.shortfalls, *work.shortfalls),
-    )
-    if lost or not (state.open or state.pursued):
-        return _lower(healed, lost, context)
+    healed = _healed(work, still_open=())
+    if lost or not (state.open or state.pursued or healed.routes):
+        return await lower(healed, lost, context)
     return healed
 
 
-def conclude_on_limit(state: RunState, context: RunContext, limit: str) -> RunState:
-    """End the run with what is there, if need be for a lower goal; failures still open end with it."""
-    there = [index for index, goal in enumerate(state.goals) if state.gives(goal)]
-    ended = replace(state, open=(), routes=(), shortfalls=(*state.shortfalls, limit), concluded=True)
-    attempts: list[int | None] = [failure.attempt for failure in state.open]
-    if there and there[0] > 0:
-        return _demoted(ended, there[0], attempts or [None], context)
-    for attempt in attempts:
-        context.journal.write(Escalated(attempt=attempt, reason=limit))
-    return ended if there else replace(ended, reasons=(*state.reasons, *_tried(state)))
+def heal_meanwhile(state: RunState, context: RunContext) -> RunState:
+    """Reroute what failed where the way round can begin at once, while other attempts are still being made."""
+    if any(failure.in_doubt for failure in state.open) or context.limit_hit():
+        return state
+    work, left = _Pass(state, context), list[Failure]()
+    for failure in state.open:
+        goal = failure.route.toward or failure.goal
+        choice = work.choose(goal)
+        at_once = state.reached(goal) is not None or (choice.plan is not None and choice.routes)
+        if not at_once or _reroute(failure, work) is not None:
+            left.append(failure)
+    return _healed(work, still_open=tuple(left))
+
+
+def _healed(work: _Pass, *, still_open: tuple[Failure, ...]) -> RunState:
+    """The state after a pass over its failures."""
+    state, wanted = work.state, _pursued(work.state)
+    pursued = [goal for goal in work.experts if goal in wanted]
+    if state.underway:  # a pass between two rounds has looked at them all
+        pursued = [*state.pursued, *pursued]
+    return replace(
+        state,
+        open=still_open,
+        routes=tuple(work.routes.values()),
+        pursued=tuple(dict.fromkeys(pursued)),
+        reasons=(*state.reasons, *work.reasons),
+        shortfalls=(*state.shortfalls, *work.shortfalls),
+    )
+
+
+async def _cooled(state: RunState, context: RunContext) -> RunState:
+    """The state after waiting until somebody who could give a goal may be asked again."""
+    spent = 0.0
+    while (waited := _to_wait_for(state, context, spent)) is not None:
+        context.journal.write(waited)
+        await context.gate.sleep(waited.seconds)
+        spent += waited.seconds
+        kept = tuple(pair for pair in state.avoided if pair[0] not in waited.agents)
+        state = replace(state, avoided=kept)
+    return replace(state, thinking=True) if spent else state
+
+
+def _to_wait_for(state: RunState, context: RunContext, spent: float) -> Waited | None:
+    """The shortest wait that gives a goal without any way one again, if the run's time allows it."""
+    waits = [wait for goal in _wanted(state) if (wait := _wait_for(goal, _Pass(state, context))) is not None]
+    shortest = min(waits, key=lambda wait: wait.seconds, default=None)
+    left = context.seconds_left()
+    return shortest if shortest and shortest.seconds < (PATIENCE - spent if left is None else left) else None
+
+
+def _wanted(state: RunState) -> list[Goal]:
+    """Goals that a pass is about: those of failures and detours, else what the run is for."""
+    goals = [failure.route.toward or failure.goal for failure in state.open] + list(state.pursued)
+    return goals or ([] if state.gives(state.goal) else [Goal(state.goal)])
+
+
+def _wait_for(goal: Goal, work: _Pass) -> Waited | None:
+    """How long until somebody could give a goal, where nobody can now and open breakers are all that is in the way."""
+    if work.state.reached(goal) is not None or work.choose(goal).plan is not None:
+        return None
+    plan = work.choose(goal, patient=True).plan
+    agents = [work.context.facilities.pool.agents[step.agent] for step in plan.steps] if plan else []
+    closed = {agent.name: seconds for agent in agents if (seconds := work.context.weigher.cooling(agent)) > 0}
+    return Waited(goal=goal, agents=tuple(closed), seconds=ceil(max(closed.values()) * 1000) / 1000) if closed else None
 
 
 def _go_on(work: _Pass, stuck: set[Goal]) -> None:
     """Take the next steps of detours that did not fail."""
     for goal in work.state.pursued:
-        if work.state.reached(goal) is None and goal not in work.experts and goal not in stuck:
+        new = work.state.reached(goal) is None and not work.state.busy_with(goal)
+        if new and goal not in work.experts and goal not in stuck:
             choice = work.choose(goal)
+            work.context.journal.write(choice.event())
             work.take(choice)
             if choice.plan is None:
                 work.shortfalls += [f"the way round to `{goal.artifact}` led nowhere", *choice.limits]
@@ -121,6 +169,7 @@ def _reroute(failure: Failure, work: _Pass) -> tuple[Failure, Choice] | None:
         work.context.journal.write(Superseded(attempt=failure.attempt, reason=reason))
         return None
     choice = work.choose(goal)
+    work.context.journal.write(choice.event())
     if choice.plan is None or not choice.routes:
         return failure, choice
     agents = work.context.facilities.pool.agents
@@ -136,7 +185,7 @@ def _reroute(failure: Failure, work: _Pass) -> tuple[Failure, Choice] | None:
 def _let_go(failure: Failure, choice: Choice, work: _Pass) -> bool:
     """Close a failure whose slot or route can be given up without losing the goal."""
     goal = failure.route.toward or failure.goal
-    stood = (*_limit(failure), *choice.limits)
+    stood = (*limit_of(failure), *choice.limits)
     limits = "".join(f"; {limit}" for limit in stood)
     if work.alive(goal):
         reason = f"no further distinct expert for analysis {goal.slot}{limits}"
@@ -149,57 +198,3 @@ def _let_go(failure: Failure, choice: Choice, work: _Pass) -> bool:
         work.shortfalls += [f"returned: {reason}", *stood]
         return True
     return False
-
-
-def _lower(state: RunState, lost: list[tuple[Failure, Choice]], context: RunContext) -> RunState:
-    """Take up the next goal that has a path, else end the run."""
-    attempts: list[int | None] = [failure.attempt for failure, _ in lost] or [None]
-    for index, goal in enumerate(state.goals[1:], start=1):
-        if state.gives(goal) or context.planner.choose(Goal(goal), state).plan is not None:
-            return _demoted(state, index, attempts, context)
-    final = lost[0][1] if lost else context.planner.choose(Goal(state.goal), state)
-    if not lost:
-        context.journal.write(final.event())
-    reasons = _why(state, final, context)
-    for attempt in attempts:
-        context.journal.write(Escalated(attempt=attempt, reason=reasons[0]))
-    return replace(state, routes=(), shortfalls=(*state.shortfalls, *reasons), concluded=True)
-
-
-def _demoted(state: RunState, index: int, attempts: list[int | None], context: RunContext) -> RunState:
-    """The state with a lower goal taken up."""
-    goal = state.goals[index]
-    for attempt in attempts:
-        context.journal.write(Demoted(attempt=attempt, from_goal=state.goal, to_goal=goal))
-    told = f"demoted: {state.goal} → {goal}"
-    return replace(state, goals=state.goals[index:], routes=(), shortfalls=(*state.shortfalls, told))
-
-
-def _limit(failure: Failure) -> tuple[str, ...]:
-    """The limit of the run that an attempt failed for, if it did."""
-    return (failure.failed.error,) if failure.failed.kind == "budget" else ()
-
-
-def _tried(state: RunState) -> list[str]:
-    return [
-        f"tried: {failure.failed.agent} failed after {failure.failed.tries} "
-        f"{'try' if failure.failed.tries == 1 else 'tries'} ({failure.failed.kind}): {failure.failed.error}"
-        for failure in state.failures
-    ]
-
-
-def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
-    """What stood in the way, what was tried, and what would help."""
-    if choice.plan is not None:
-        could = " → ".join(step.agent for step in choice.plan.steps)
-        return [f"the router {context.router.name} gave up, though {could} could give `{state.goal}`", *_tried(state)]
-    limits = [*choice.limits, *(limit for failure in state.failures for limit in _limit(failure))]
-    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *_tried(state)]
-    reasons += [
-        f"{candidate.agent}: {candidate.why_not}"
-        for candidate in choice.candidates
-        if candidate.why_not not in (None, CANNOT_TAKE, FAILED) and candidate.why_not not in choice.limits
-    ]
-    if not state.failures and all(agent.model is None for agent in context.facilities.pool.agents.values()):
-        reasons.append(NO_MODEL)
-    return reasons

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.graph import CapabilityGraph, Capable, Plan, Ways
 from orchestrator.messages import Goal
-from orchestrator.pool import Pool
+from orchestrator.pool import Agent, Pool
 from orchestrator.protocol import Route
 from orchestrator.state import RunState
 from orchestrator.trace.events import Candidate, Planned
@@ -60,21 +60,26 @@ class Planner:
         self._graph = graph
         self._weigher = weigher
 
-    def choose(self, goal: Goal, state: RunState, *, taken: Collection[str] = ()) -> Choice:
-        """The cheapest plan for a goal; `taken` are experts that serve other slots of it."""
+    def choose(self, goal: Goal, state: RunState, *, taken: Collection[str] = (), patient: bool = False) -> Choice:
+        """The cheapest plan for a goal; `taken` are experts that serve other slots of it.
+
+        What is being made counts as there, but no step is taken on it before it is. With `patient` experts whose
+        breaker is open are planned with, at the price of the wait.
+        """
         have = {"question", *(a for a in state.values(goal.query) if a != goal.artifact)}
+        coming = {each.goal.artifact for each in state.underway if each.goal.query == goal.query} - {goal.artifact}
         weighed: dict[str, Candidate] = {}
 
         def weigh(name: str) -> Candidate:
             if name not in weighed:
-                weighed[name] = self._weigh(name, goal, state, taken)
+                weighed[name] = self._weigh(name, goal, state, taken, patient=patient)
             return weighed[name]
 
-        ways = self._graph.search(have, lambda name: weigh(name).weight)
+        ways = self._graph.search(have | coming, lambda name: weigh(name).weight)
         plan = ways.plan(goal.artifact)
         candidates = [
             _through(weigh(expert.name), expert, ways)
-            for artifact in self._artifacts_of(plan, goal.artifact, have)
+            for artifact in self._artifacts_of(plan, goal.artifact, have | coming)
             for expert in self._graph.producers(artifact)
         ]
         routes = tuple(
@@ -92,8 +97,9 @@ class Planner:
     def slots(self, state: RunState) -> tuple[Choice, ...]:
         """A choice for every slot of the run's goal that is not reached yet, by distinct experts."""
         replies = [reply for reply in state.replies if reply.goal.artifact == state.goal and not reply.goal.query]
-        reached = {reply.goal.slot for reply in replies}
-        taken = {reply.agent for reply in replies}
+        making = [each for each in state.underway if each.goal.artifact == state.goal and not each.goal.query]
+        reached = {reply.goal.slot for reply in replies} | {each.goal.slot for each in making}
+        taken = {reply.agent for reply in replies} | {each.agent for each in making}
         choices: list[Choice] = []
         for slot in range(1, state.analyses + 1):
             if slot in reached:
@@ -105,17 +111,13 @@ class Planner:
             taken.add(choice.expert)
         return tuple(choices)
 
-    def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str]) -> Candidate:
+    def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str], *, patient: bool) -> Candidate:
         agent = self._pool.agents[name]
         inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
-        candidate = self._weigher.weigh(agent, goal.query, inputs)
-        if state.has_failed(name, goal.query):
-            left_out = any(f.failed.agent == name and not f.attempt for f in state.failures)
-            why_not = LEFT_OUT if left_out else FAILED
-            return candidate.model_copy(update={"weight": None, "why_not": why_not})
-        if agent.produces == goal.artifact and name in taken:
-            return candidate.model_copy(update={"weight": None, "why_not": "serves another analysis"})
-        return candidate
+        candidate = self._weigher.weigh(agent, goal.query, inputs, patient=patient)
+        cooling = patient and 0 < self._weigher.cooling(agent) < float("inf")
+        why_not = _ruled_out(agent, goal, state, taken, cooling=cooling)
+        return candidate.model_copy(update={"weight": None, "why_not": why_not}) if why_not else candidate
 
     def _artifacts_of(self, plan: Plan | None, goal: str, have: Collection[str]) -> list[str]:
         """Artifacts whose producers matter: those of the plan, else all that the goal hangs on."""
@@ -131,16 +133,37 @@ class Planner:
         return order
 
 
+def _ruled_out(agent: Agent, goal: Goal, state: RunState, taken: Collection[str], *, cooling: bool) -> str | None:
+    """Why the run itself will not use an expert for a goal; `cooling` says that its breaker is waited for."""
+    if state.has_failed(agent.name, goal.query):
+        left_out = any(f.failed.agent == agent.name and not f.attempt for f in state.failures)
+        return LEFT_OUT if left_out else FAILED
+    avoided = dict(state.avoided).get(agent.name)
+    if avoided is not None and not cooling:
+        return avoided
+    if agent.produces == goal.artifact and agent.name in taken:
+        return "serves another analysis"
+    slot = goal.slot if agent.produces == goal.artifact else 1
+    other = state.in_doubt(Goal(agent.produces, goal.query, slot))
+    if agent.effects and not agent.idempotent and other is not None:
+        return f"{other} may have done it already"
+    return None
+
+
 def _through(candidate: Candidate, expert: Capable, ways: Ways) -> Candidate:
     """The candidate with what its product would cost through it."""
     through = ways.through(expert, candidate.weight)
     why_not = candidate.why_not
     if candidate.weight is not None and through is None:
         missing = [artifact for artifact in expert.consumes if artifact not in ways.cost]
-        why_not = "nobody can give it " + ", ".join(missing)
+        enough = f"; it needs {expert.least} of {len(expert.consumes)}" if expert.needs is not None else ""
+        why_not = "nobody can give it " + ", ".join(missing) + enough
     return candidate.model_copy(update={"through": through, "why_not": why_not})
 
 
 def graph_of(pool: Pool) -> CapabilityGraph:
     """The capability graph of a pool."""
-    return CapabilityGraph(Capable(agent.name, agent.consumes, agent.produces) for agent in pool.agents.values())
+    return CapabilityGraph(
+        Capable(agent.name, agent.consumes, agent.produces, agent.optional, agent.needs)
+        for agent in pool.agents.values()
+    )

@@ -14,7 +14,7 @@ __all__ = ["expert_request"]
 def expert_request(agent: Agent, model: Model, question: Question, query: str, inputs: Mapping[str, object]) -> Request:
     """The request for one consultation; `inputs` are the artifacts that are there, by name."""
     asked = (Message("user", query),) if query else question.messages
-    given = {name: inputs[name] for name in agent.consumes if name != "question" and name in inputs}
+    given = {name: inputs[name] for name in (*agent.consumes, *agent.optional) if name != "question" and name in inputs}
     if given:
         blocks = "\n\n".join(f"{name}:\n{as_text(value)}" for name, value in sorted(given.items()))
         last = asked[-1]

@@ -12,6 +12,7 @@ from orchestrator.budget import Ledger, Reservation
 from orchestrator.errors import AttemptError, FailureKind
 from orchestrator.health import Clock
 from orchestrator.merge import MergeRule
+from orchestrator.monitors import Monitor
 from orchestrator.planner import Planner
 from orchestrator.providers import Ask, Completion, Gate, ModelCall, Request, key_of
 from orchestrator.routers import Router
@@ -99,8 +100,10 @@ class RunContext:
     weigher: Weigher
     planner: Planner
     tally: Tally
+    monitors: tuple[Monitor, ...]
     faults: Faults | None
     clock: Clock
+    wall: Callable[[], float]
     started: float
     turns: int | None
     """Limit on the router's turns."""

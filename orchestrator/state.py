@@ -8,7 +8,7 @@ from orchestrator.errors import FailureKind
 from orchestrator.messages import Failed, Goal, Message, Question, Reply
 from orchestrator.protocol import Route
 
-__all__ = ["Exchange", "Failure", "RunState"]
+__all__ = ["Exchange", "Failure", "RunState", "Underway", "alike"]
 
 REFUSALS: tuple[FailureKind, ...] = ("budget", "breaker_open")
 """Kinds of failures that an expert has no part in: it was not asked, and may be once money or breaker allow it."""
@@ -42,6 +42,14 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Underway:
+    """An attempt that is being made."""
+
+    agent: str
+    goal: Goal
+
+
+@dataclass(frozen=True, slots=True)
 class RunState:
     """Where a run stands between two nodes."""
 
@@ -60,6 +68,12 @@ class RunState:
     """Those whose outcome is not decided yet."""
     routes: tuple[Route, ...] = ()
     """Whom to consult next."""
+    underway: tuple[Underway, ...] = ()
+    """What is being made while the next steps are chosen."""
+    avoided: tuple[tuple[str, str], ...] = ()
+    """Experts that a monitor asked to leave alone, and why."""
+    fresh_at: int = 0
+    """The turn in which the last artifact came."""
     pursued: tuple[Goal, ...] = ()
     """Goals of a router's routes that are being reached another way."""
     reasons: tuple[str, ...] = ()
@@ -78,6 +92,10 @@ class RunState:
     """The last turn was a thought alone: the router is asked again."""
     concluded: bool = False
     """Nothing more is to be asked: merge what is there."""
+    demoted: bool = False
+    """A lower goal was taken up."""
+    halted: bool = False
+    """The run stops for a person, whatever is there."""
 
     @property
     def goal(self) -> str:
@@ -101,6 +119,21 @@ class RunState:
         """The reply that reached a goal, if one did."""
         return next((reply for reply in self.replies if reply.goal == goal), None)
 
+    def busy_with(self, goal: Goal) -> bool:
+        """Whether an attempt at a goal is being made."""
+        return any(each.goal == goal for each in self.underway)
+
+    def serving(self, goal: Goal) -> set[str]:
+        """Who gives, or is about to give, another slot of a goal."""
+        pairs = [(reply.agent, reply.goal) for reply in self.replies]
+        pairs += [(each.agent, each.goal) for each in self.underway]
+        return {agent for agent, other in pairs if alike(other, goal) and other.slot != goal.slot}
+
+    def in_doubt(self, goal: Goal) -> str | None:
+        """Who may have had the effect that a goal stands for, although the attempt failed."""
+        doubtful = (f.failed.agent for f in self.failures if f.in_doubt and f.goal == goal)
+        return next(doubtful, None)
+
     def values(self, query: str) -> dict[str, Reply]:
         """Artifacts that are there for a query, the first reply of each."""
         found: dict[str, Reply] = {}
@@ -114,3 +147,8 @@ class RunState:
         kinds = [f.failed.kind for f in self.failures if f.failed.agent == agent and f.goal.query == query]
         refused = sum(kind in REFUSALS for kind in kinds)
         return refused < len(kinds) or refused > PATIENCE_WITH_REFUSALS
+
+
+def alike(one: Goal, other: Goal) -> bool:
+    """Whether two goals are the same but for their slots."""
+    return (one.artifact, one.query) == (other.artifact, other.query)

@@ -15,7 +15,7 @@ from orchestrator.runtime import RunContext
 from orchestrator.state import Exchange, RunState
 from orchestrator.trace.events import BadTurn, NameResolved, TakenOver, TurnTaken
 
-__all__ = ["take_turn"]
+__all__ = ["meanwhile", "take_turn"]
 
 BAD_TURNS = 2
 """Bad turns in a row after which the plan router takes over (DESIGN §4)."""
@@ -39,6 +39,16 @@ async def take_turn(state: RunState, context: RunContext) -> RunState:
     if turn.routes and turn.answer:
         raise ConfigError("a turn holds routes or an answer, not both", field=f"router {router.name}")
     return _good(routing, state, context, router.name)
+
+
+def meanwhile(state: RunState, context: RunContext) -> RunState:
+    """The state with the steps of the plan that can be taken while others are still being made, if there are any."""
+    planning = state.takeover or isinstance(context.router, PlanRouter)
+    if not planning or state.open or state.concluded:
+        return state
+    routing = _PLAN.steps(_view(state, context))
+    routing = replace(routing, choices=tuple(choice for choice in routing.choices if choice.plan is not None))
+    return _good(routing, state, context, _PLAN.name) if routing.turn.routes else state
 
 
 def _view(state: RunState, context: RunContext) -> View:
@@ -103,7 +113,7 @@ def _taken_over(state: RunState, context: RunContext, reason: str, limits: tuple
 def _good(routing: Routing, state: RunState, context: RunContext, router: str) -> RunState:
     turn = routing.turn
     placed = _placed(turn.routes, state, context, router)
-    repeated = tuple(route for route in placed if _settled(route, state))
+    repeated = tuple(route for route in placed if _settled(route, state) or _doubled(route, placed, state, context))
     fresh: dict[tuple[str, Goal], Route] = {}
     for route in placed:
         if route not in repeated:
@@ -131,7 +141,7 @@ def _way(route: Route, state: RunState, context: RunContext) -> tuple[Route, ...
     """The route itself; or, where its expert still lacks inputs, the first steps of the way that leads to it."""
     agents = context.facilities.pool.agents
     there = {"question", *state.values(route.query)}
-    if route.toward is not None or all(artifact in there for artifact in agents[route.agent].consumes):
+    if route.toward is not None or not agents[route.agent].lacks(there):
         return (route,)
     others = {agent.name for agent in agents.values() if agent.produces == route.artifact} - {route.agent}
     return context.planner.choose(state.goal_of(route), state, taken=others).routes or (route,)
@@ -146,6 +156,13 @@ def _settled(route: Route, state: RunState) -> bool:
     """Whether a route was answered before, or its expert failed at it: neither is asked again."""
     own = route.toward is None and state.has_failed(route.agent, route.query)
     return state.reached(state.goal_of(route)) is not None or own
+
+
+def _doubled(route: Route, placed: tuple[Route, ...], state: RunState, context: RunContext) -> bool:
+    """Whether another route of the turn is to have the same effect."""
+    agents, goal = context.facilities.pool.agents, state.goal_of(route)
+    first = next(other for other in placed if state.goal_of(other) == goal)
+    return agents[route.agent].effects and route.agent != first.agent
 
 
 def _concluded(turn: Turn, state: RunState) -> RunState:
@@ -186,7 +203,9 @@ def _expert(name: str, context: RunContext, router: str) -> Agent:
 
 
 def _slot(agent: Agent, query: str, state: RunState, placed: list[Route]) -> int:
-    """The slot in which the agent already gave this, else the next free one."""
+    """The slot in which the agent already gave this, else the next free one; an effect has one slot."""
+    if agent.effects:
+        return 1
     given = [(reply.agent, reply.goal) for reply in state.replies]
     given += [(route.agent, state.goal_of(route)) for route in placed]
     alike = {name: goal.slot for name, goal in given if goal == Goal(agent.produces, query, goal.slot)}

@@ -84,12 +84,21 @@ class Weigher:
         self._ledger = ledger
         self._claims: dict[tuple[str, str], Claim] = {}
 
-    def weigh(self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET) -> Candidate:
-        """The agent's weight for a query (empty: the run's question) over inputs, or why it cannot be used."""
+    def weigh(
+        self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET, *, patient: bool = False
+    ) -> Candidate:
+        """The agent's weight for a query (empty: the run's question) over inputs, or why it cannot be used.
+
+        With `patient` an open breaker is no hindrance: the seconds until it lets a try through count as its own.
+        """
         p, why_not = self._probability(agent, query)
         quote = self.quote(agent, query, inputs)
-        seconds = self._seconds(agent)
-        why_not = why_not or quote.why_not or self._hindrance(agent, quote)
+        cooling = self.cooling(agent)
+        seconds = self._seconds(agent) + (cooling if patient and cooling < float("inf") else 0.0)
+        why_not = why_not or quote.why_not
+        if not patient or cooling == float("inf"):
+            why_not = why_not or _closed(cooling)
+        why_not = why_not or self._hindrance(agent, quote)
         if p <= 0 or why_not:
             return Candidate(
                 agent=agent.name,
@@ -104,6 +113,10 @@ class Weigher:
         return Candidate(
             agent=agent.name, artifact=agent.produces, p=p, usd=quote.expected, seconds=seconds, weight=weight + 0.0
         )
+
+    def cooling(self, agent: Agent) -> float:
+        """Seconds until the agent's breaker lets a try through; 0 where it does, infinite where it never will."""
+        return self._have.health.breaker(health_key(agent, self._have.pool.model_of(agent))).seconds_closed()
 
     def quote(self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET) -> Quote:
         """What one try of the agent would take now."""
@@ -139,8 +152,6 @@ class Weigher:
 
     def _hindrance(self, agent: Agent, quote: Quote) -> str | None:
         model = self._have.pool.model_of(agent)
-        if self._have.health.breaker(health_key(agent, model)).closed_to():
-            return "its circuit breaker is open"
         if model is not None and model.context_window is not None and quote.tokens > model.context_window:
             return f"needs {quote.tokens} tokens, its context window holds {model.context_window}"
         obstacle = self._ledger.obstacle(quote.reserve, quote.tokens)
@@ -152,6 +163,13 @@ class Weigher:
         if prior is None and model is not None:
             prior = model.seconds if model.seconds is not None else SECONDS_OF_A_MODEL
         return self._have.health.typical_seconds(health_key(agent, model), prior or 0.0)
+
+
+def _closed(cooling: float) -> str | None:
+    """What an open breaker says."""
+    if cooling <= 0:
+        return None
+    return "its circuit breaker is open" + (f", for {cooling:.3g} s more" if cooling < float("inf") else " for good")
 
 
 def health_key(agent: Agent, model: Model | None) -> str:

@@ -47,7 +47,11 @@ BROKEN = [
         "an unknown key",
         {"sums.toml": TOOL + "skil = 0.4\n"},
         snapshot(
-            ['pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of consumes, effects,', 'idempotent, model, needs, optional, produces, prompt, retries, role, seconds, skill, skills,', 'timeout, tool; did you mean `skill`?']
+            [
+                "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of consumes, effects,",
+                "idempotent, model, needs, optional, produces, prompt, retries, role, seconds, skill, skills,",
+                "timeout, tool; did you mean `skill`?",
+            ]
         ),
     ),
     Broken(
@@ -74,7 +78,11 @@ BROKEN = [
         "a name inside the table",
         {"sums.toml": TOOL + 'name = "totals"\n'},
         snapshot(
-            ['pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of consumes, effects,', 'idempotent, model, needs, optional, produces, prompt, retries, role, seconds, skill, skills,', 'timeout, tool']
+            [
+                "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of consumes, effects,",
+                "idempotent, model, needs, optional, produces, prompt, retries, role, seconds, skill, skills,",
+                "timeout, tool",
+            ]
         ),
     ),
     Broken(

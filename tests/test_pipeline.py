@@ -468,7 +468,7 @@ def test_an_open_breaker_rules_an_expert_out(tmp_path: Path) -> None:
     assert (first.decision.failed[0].kind, first.outcomes()) == ("auth", [("a", "escalated")])
     again = ask(orchestrator, tmp_path)
     assert (again.called(), vendor.tries["a"]) == ([], 1)
-    assert "a: its circuit breaker is open" in again.decision.reasons
+    assert "a: its circuit breaker is open for good" in again.decision.reasons
 
 
 def test_a_context_window_that_is_too_small_rules_a_model_out(tmp_path: Path) -> None:

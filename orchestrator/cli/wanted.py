@@ -154,7 +154,13 @@ def composed(wanted: Wanted) -> Parts:
         merger = merger or router
     members = _named(_ad_hoc(wanted)) | members
     chosen = wanted.router_model or router
-    named = Pool(members.values(), goals=pool.goals, name=pool.name, router=chosen, merger=merger or chosen)
+    named = Pool(
+        [*members.values(), *pool.risks.values()],
+        goals=pool.goals,
+        name=pool.name,
+        router=chosen,
+        merger=merger or chosen,
+    )
     return _with_cassette(Parts(named), wanted)
 
 

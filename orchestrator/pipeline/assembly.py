@@ -23,6 +23,7 @@ from orchestrator.merge import (
     merge_named,
     worst_of_asking,
 )
+from orchestrator.monitors import Monitor
 from orchestrator.planner import Planner
 from orchestrator.pool import Model, Pool
 from orchestrator.pool.descriptors import LOCAL_SERVERS
@@ -78,6 +79,7 @@ class Settings:
     planning: Callable[[Weigher], Planner]
     router: Router
     merge: MergeRule | None
+    monitors: tuple[Monitor, ...]
     budget: Budget
     analyses: int
     trace: Path | bool
@@ -101,8 +103,9 @@ def router_of(given: Router | RouterFunction | str | None, pool: Pool) -> Router
     if given is None or given == "plan":
         return PlanRouter()
     router = LLMRouter(_model_named(given, pool, pool.router, "router")) if isinstance(given, str) else as_router(given)
-    if isinstance(router, LLMRouter):
-        _check_model(router.model, pool, "router")
+    asked = router.model if isinstance(router, LLMRouter) else getattr(router, "demoter", None)
+    if isinstance(asked, str):
+        _check_model(asked, pool, "router")
     return router
 
 
@@ -141,7 +144,9 @@ def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Map
     """Models that a run may pay for; a router of the caller's own may ask any model of the pool."""
     named = {agent.model for agent in pool.agents.values()}
     named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
-    if not isinstance(router, (LLMRouter, PlanRouter)):
+    if isinstance(router, PlanRouter):
+        named.add(router.demoter)
+    elif not isinstance(router, LLMRouter):
         named |= set(pool.models)
     found = [pool.models[name] for name in sorted(name for name in named if name)]
     return [model for model in found if _spends(model, providers.get(model.provider))]
@@ -208,8 +213,10 @@ def context_of(
         weigher=weigher,
         planner=settings.planning(weigher),
         tally=tally,
+        monitors=settings.monitors,
         faults=settings.faults,
         clock=clock,
+        wall=settings.clocks.wall,
         started=started,
         turns=turns,
         set_aside=_set_aside(settings, state, ledger),

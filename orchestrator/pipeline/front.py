@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule
 from orchestrator.messages import Asked, Decision, Failed, Goal, Question, as_question
+from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
 from orchestrator.pipeline.assembly import (
     Settings,
     budget_of,
@@ -80,6 +81,7 @@ class Orchestrator:
         analyses: int = 1,
         prefer: Preference | Rates = "balanced",
         providers: Mapping[str, Provider] | None = None,
+        monitors: Sequence[Monitor | MonitorFunction] | None = None,
         resources: Resources | None = None,
         health: Health | None = None,
         trace: Path | str | bool = True,
@@ -113,6 +115,7 @@ class Orchestrator:
             planning=lambda weigher: Planner(members, graph, weigher),
             router=ruling,
             merge=merging,
+            monitors=built_in(members) if monitors is None else tuple(map(as_monitor, monitors)),
             budget=budget,
             analyses=analyses,
             trace=Path(trace) if isinstance(trace, str) else trace,

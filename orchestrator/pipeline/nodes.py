@@ -52,7 +52,7 @@ def compiled_graph() -> PipelineGraph:
     graph.add_node("merge", _merge)
     graph.add_edge(START, "decide")
     graph.add_conditional_edges("decide", _after_decide, ["decide", "consult", "heal", "merge"])
-    graph.add_conditional_edges("consult", _after_consult, ["decide", "heal"])
+    graph.add_conditional_edges("consult", _after_consult, ["decide", "heal", "merge"])
     graph.add_conditional_edges("heal", _after_heal, ["decide", "consult", "merge"])
     graph.add_edge("merge", END)
     return graph.compile(checkpointer=False, name="thinkroute")
@@ -87,7 +87,7 @@ async def _consult(state: Channels, runtime: Runtime[RunContext]) -> dict[str, R
 
 
 async def _heal(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
-    return {"run": heal(state["run"], runtime.context)}
+    return {"run": await heal(state["run"], runtime.context)}
 
 
 async def _merge(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Decision]:
@@ -105,6 +105,8 @@ async def _after_decide(state: Channels) -> NextNode:
 
 async def _after_consult(state: Channels) -> NextNode:
     run = state["run"]
+    if run.concluded:
+        return "merge"
     return "heal" if run.open or run.pursued else "decide"
 
 

@@ -5,12 +5,14 @@ from orchestrator.pool.experts import as_agent, expert
 from orchestrator.pool.files import descriptor_schema, known_models, load_folder, load_pool
 from orchestrator.pool.prices import list_price, priced
 from orchestrator.pool.registry import Pool
+from orchestrator.pool.risks import Risk
 
 __all__ = [
     "Agent",
     "Model",
     "Pool",
     "Price",
+    "Risk",
     "as_agent",
     "descriptor_schema",
     "expert",

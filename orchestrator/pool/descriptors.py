@@ -31,6 +31,7 @@ __all__ = [
     "Claiming",
     "Descriptor",
     "Model",
+    "Name",
     "Price",
     "ToolFunction",
     "checked",

@@ -17,6 +17,7 @@ from orchestrator.pool.experts import as_agent
 from orchestrator.pool.modules import experts_in
 from orchestrator.pool.prices import listed_model
 from orchestrator.pool.registry import Member, Pool
+from orchestrator.pool.risks import Risk
 
 __all__ = ["ENTRY_POINTS", "descriptor_schema", "known_models", "load_folder", "load_pool", "pool_names"]
 
@@ -24,7 +25,7 @@ ENTRY_POINTS = "orchestrator.agents"
 """Entry-point group under which other packages offer agents."""
 
 
-Described = TypeVar("Described", Model, Agent)
+Described = TypeVar("Described", Model, Agent, Risk)
 
 
 class PoolTable(BaseModel):
@@ -42,13 +43,14 @@ class PoolTable(BaseModel):
 
 
 class PoolFile(BaseModel):
-    """A descriptor file: models and agents by name."""
+    """A descriptor file: models, agents and risk rules by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     pool: PoolTable | None = None
     models: dict[str, dict[str, object]] = Field(default_factory=dict)
     agents: dict[str, dict[str, object]] = Field(default_factory=dict)
+    risks: dict[str, dict[str, object]] = Field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class _Found:
         tables = checked(PoolFile, read_toml(path), file=file, where="")
         self.members += [_described(Model, name, table, file) for name, table in tables.models.items()]
         self.members += [_agent(name, table, path) for name, table in tables.agents.items()]
+        self.members += [_described(Risk, name, table, file) for name, table in tables.risks.items()]
         if tables.pool is not None:
             self._take(_Found([], tuple(tables.pool.goals), tables.pool.router, tables.pool.merger, file))
 
@@ -168,7 +171,7 @@ def known_models(folders: Sequence[str | Path] = (), *, own: bool = True) -> dic
 def descriptor_schema() -> dict[str, JsonValue]:
     """JSON Schema of a descriptor file."""
     schema = PoolFile.model_json_schema()
-    for tables, kind in (("models", Model), ("agents", Agent)):
+    for tables, kind in (("models", Model), ("agents", Agent), ("risks", Risk)):
         table = kind.model_json_schema()
         for hidden in NOT_IN_TABLES:
             table["properties"].pop(hidden, None)
@@ -242,7 +245,7 @@ def _offered(point: EntryPoint) -> _Found:
         for file in sorted(_folder(offered).rglob("*.toml")):
             found.read(file)
     elif isinstance(offered, Pool):
-        found.members += [*offered.models.values(), *offered.agents.values()]
+        found.members += [*offered.models.values(), *offered.agents.values(), *offered.risks.values()]
         found.goals, found.router, found.merger = offered.goals, offered.router, offered.merger
     elif isinstance(offered, (list, tuple)):
         found.members += [_member(member, source) for member in cast("Iterable[object]", offered)]
@@ -253,7 +256,7 @@ def _offered(point: EntryPoint) -> _Found:
 
 def _member(offered: object, source: str) -> Member:
     """An agent or model as it is, and of a function the expert that it is."""
-    if isinstance(offered, (Agent, Model)):
+    if isinstance(offered, (Agent, Model, Risk)):
         return offered
     if callable(offered) and not isinstance(offered, type):
         return as_agent(offered)

@@ -9,15 +9,16 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.descriptors import Agent, Model
 from orchestrator.pool.experts import as_agent
 from orchestrator.pool.prices import PricedModels
+from orchestrator.pool.risks import Risk
 
 __all__ = ["Member", "Pool"]
 
-Member = Agent | Model | Callable[..., object]
+Member = Agent | Model | Risk | Callable[..., object]
 """What a pool is made of; a function stands for the expert that it is."""
 
 
 class Pool:
-    """Models and agents by name, and the goals that a run may end in, best first.
+    """Models, agents and risk rules by name, and the goals that a run may end in, best first.
 
     Raises `ConfigError` on a duplicate name, an agent whose model is not there, an artifact that is consumed
     but produced by nobody, a goal that nothing produces, and a router or merger that is no model of it; `source`
@@ -42,10 +43,15 @@ class Pool:
         self._source = source
         agents: dict[str, Agent] = {}
         models: dict[str, Model] = {}
+        risks: dict[str, Risk] = {}
         for member in members:
-            _add(member, agents, models)
+            if isinstance(member, Risk):
+                risks[member.name] = member
+            else:
+                _add(member, agents, models)
         self.agents: Mapping[str, Agent] = MappingProxyType(agents)
         self.models: Mapping[str, Model] = PricedModels(models)
+        self.risks: Mapping[str, Risk] = MappingProxyType(risks)
         self.goals: tuple[str, ...] = tuple(goals) if goals is not None else _default_goals(agents.values())
         self._check()
 
@@ -73,6 +79,8 @@ class Pool:
         for agent in self.agents.values():
             self._check_model(agent)
             self._check_inputs(agent)
+        for risk in self.risks.values():
+            self._check_risk(risk)
         for goal in self.goals:
             self._check_goal(goal, "pool.goals")
         for field, model in (("pool.router", self.router), ("pool.merger", self.merger)):
@@ -92,16 +100,25 @@ class Pool:
             suggestion=nearest(model, self.models),
         )
 
-    def _check_inputs(self, agent: Agent) -> None:
-        for artifact in agent.consumes:
-            if artifact not in self.artifacts:
+    def _check_risk(self, risk: Risk) -> None:
+        where = f"risks.{risk.name}"
+        artifact = risk.field.partition(".")[0]
+        if artifact not in self.artifacts:
+            raise _no_artifact(artifact, self.artifacts, risk.source, f"{where}.field")
+        for agent in risk.before:
+            if agent not in self.agents:
                 raise ConfigError(
-                    f"nothing produces `{artifact}`",
-                    file=agent.source,
-                    field=f"agents.{agent.name}.consumes",
-                    expected="artifacts among " + ", ".join(self.artifacts),
-                    suggestion=nearest(artifact, self.artifacts),
+                    f"there is no agent `{agent}`",
+                    file=risk.source,
+                    field=f"{where}.before",
+                    expected="agents among " + ", ".join(sorted(self.agents)),
+                    suggestion=nearest(agent, self.agents),
                 )
+
+    def _check_inputs(self, agent: Agent) -> None:
+        for artifact in (*agent.consumes, *agent.optional):
+            if artifact not in self.artifacts:
+                raise _no_artifact(artifact, self.artifacts, agent.source, f"agents.{agent.name}.consumes")
 
     def _check_goal(self, goal: str, field: str) -> None:
         produced = sorted({agent.produces for agent in self.agents.values()})
@@ -115,7 +132,13 @@ class Pool:
             )
 
 
-def _add(member: Member, agents: dict[str, Agent], models: dict[str, Model]) -> None:
+def _no_artifact(artifact: str, known: Iterable[str], file: str | None, field: str) -> ConfigError:
+    expected = "artifacts among " + ", ".join(known)
+    hint = nearest(artifact, known)
+    return ConfigError(f"nothing produces `{artifact}`", file=file, field=field, expected=expected, suggestion=hint)
+
+
+def _add(member: Agent | Model | Callable[..., object], agents: dict[str, Agent], models: dict[str, Model]) -> None:
     if isinstance(member, Model):
         _add_model(member, models)
         return

@@ -21,6 +21,7 @@ from orchestrator.trace.events import (
     Escalated,
     Event,
     Merged,
+    Monitored,
     NameResolved,
     Replied,
     Rerouted,
@@ -31,6 +32,7 @@ from orchestrator.trace.events import (
     TakenOver,
     TryEnded,
     TurnTaken,
+    Waited,
 )
 
 __all__ = ["ledger_line", "show_trace", "status_style", "story_line", "story_lines"]
@@ -108,13 +110,32 @@ def _outcome_line(event: Event, names: dict[int, str]) -> Text | None:
             return _line("escalated", (event.reason, "bad"))
         case AttemptCancelled():
             return _line("cancelled", *_who(event.attempt, names))
+        case _:
+            return _other_line(event)
+
+
+def _other_line(event: Event) -> Text | None:
+    match event:
         case BreakerChanged():
             until = f" for {event.seconds:g} s" if event.seconds is not None else ""
             return _line("breaker", (f"{event.key} is {event.after.replace('_', '-')}{until}", "detour"))
+        case Waited():
+            who = ", ".join(event.agents)
+            return _line("waiting", (f"{event.seconds:g} s until {who} may be asked again", "detour"))
+        case Monitored():
+            return _monitored_line(event)
         case Merged():
             return _line("merge", (f"{event.method}: {_sides(event)}", "quiet"))
         case _:
             return None
+
+
+def _monitored_line(event: Monitored) -> Text | None:
+    """What the monitors asked for, where it was more than to go on."""
+    first = event.board[0]
+    if first.asks == "go_on":
+        return None
+    return _line("monitor", (f"{first.source} ", "agent"), (f"{first.asks}: {plain(first.why)}", "detour"))
 
 
 def show_trace(trace: Trace, screen: Screen) -> None:

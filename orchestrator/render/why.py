@@ -17,6 +17,7 @@ from orchestrator.trace.events import (
     Escalated,
     Event,
     Merged,
+    Monitored,
     Planned,
     Rerouted,
     Returned,
@@ -25,11 +26,25 @@ from orchestrator.trace.events import (
     Superseded,
     TakenOver,
     TurnTaken,
+    Waited,
 )
 
 __all__ = ["why_trace"]
 
-_TOLD = (AttemptFailed, BadTurn, Demoted, Escalated, Merged, Rerouted, Returned, Superseded, TakenOver, TurnTaken)
+_TOLD = (
+    AttemptFailed,
+    BadTurn,
+    Demoted,
+    Escalated,
+    Merged,
+    Monitored,
+    Rerouted,
+    Returned,
+    Superseded,
+    TakenOver,
+    TurnTaken,
+    Waited,
+)
 
 
 def why_trace(trace: Trace, screen: Screen) -> None:

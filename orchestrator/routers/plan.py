@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from orchestrator.planner import Choice
 from orchestrator.protocol import Answer, Route, Think, Turn
@@ -11,18 +12,26 @@ from orchestrator.routers.base import Routing, View
 __all__ = ["PlanRouter"]
 
 
+@dataclass(frozen=True, slots=True)
 class PlanRouter:
     """Walks the cheapest plans for all analyses at once; ends when every slot is reached or nobody is left."""
 
-    name = "plan"
+    demoter: str | None = None
+    """Name of a model that is asked which of several lower goals to take up; without it the highest that can be had."""
+    name: str = field(default="plan", init=False)
 
     async def decide(self, view: View) -> Routing:
         """The steps that can be taken now; an answer when all is there; an empty turn where there is no path."""
+        routing = self.steps(view)
+        if routing.turn.routes:
+            return routing
+        return Routing(Turn((Answer(),) if view.state.gives(view.goal) else ()), routing.choices)
+
+    def steps(self, view: View) -> Routing:
+        """The steps that can be taken now, on what is there and beside what is being made."""
         choices = view.planner.slots(view.state)
         routes = _distinct(route for choice in choices for route in choice.routes)
-        if routes:
-            return Routing(Turn((Think(_thought(choices)), *routes)), choices)
-        return Routing(Turn((Answer(),) if view.state.gives(view.goal) else ()), choices)
+        return Routing(Turn((Think(_thought(choices)), *routes) if routes else ()), choices)
 
 
 def _distinct(routes: Iterable[Route]) -> tuple[Route, ...]:

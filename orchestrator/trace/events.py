@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, TypeAdapter
 
 from orchestrator.errors import FailureKind
 from orchestrator.messages import Decision, Dissent, Goal, Message, Usage
@@ -22,6 +22,7 @@ __all__ = [
     "Escalated",
     "Event",
     "Merged",
+    "Monitored",
     "NameResolved",
     "Planned",
     "Purpose",
@@ -30,11 +31,13 @@ __all__ = [
     "Returned",
     "RunEnded",
     "RunStarted",
+    "SignalGiven",
     "Superseded",
     "TakenOver",
     "TryEnded",
     "TryStarted",
     "TurnTaken",
+    "Waited",
     "parse_event",
 ]
 
@@ -275,6 +278,36 @@ class BreakerChanged(_Event):
     """How long an open breaker stays so; None for good, or where it is not open."""
 
 
+class Waited(_Event):
+    """Everybody who could give a goal cools down: the run waits for the first to be asked again."""
+
+    type: Literal["waited"] = "waited"
+    goal: Goal
+    agents: tuple[str, ...]
+    """Experts of the plan that is waited for, whose breakers are open."""
+    seconds: float
+
+
+class SignalGiven(BaseModel):
+    """What one monitor said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    priority: float
+    asks: Literal["go_on", "avoid", "stop"]
+    why: str
+    avoid: tuple[str, ...] = ()
+    payload: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Monitored(_Event):
+    """What the monitors said before a step, highest priority first: the first one is followed."""
+
+    type: Literal["monitored"] = "monitored"
+    board: tuple[SignalGiven, ...]
+
+
 class Merged(_Event):
     """Replies became one answer."""
 
@@ -314,6 +347,8 @@ Event = Annotated[
     | Escalated
     | Superseded
     | BreakerChanged
+    | Waited
+    | Monitored
     | Merged
     | RunEnded,
     Field(discriminator="type"),

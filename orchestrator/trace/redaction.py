@@ -17,6 +17,7 @@ from orchestrator.trace.events import (
     Escalated,
     Event,
     Merged,
+    Monitored,
     NameResolved,
     Planned,
     Replied,
@@ -29,6 +30,7 @@ from orchestrator.trace.events import (
     TryEnded,
     TryStarted,
     TurnTaken,
+    Waited,
 )
 
 __all__ = ["without_content"]
@@ -68,6 +70,11 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
             return {"error": LEFT_OUT}
         case Replied():
             return {"value": None}
+        case Waited():
+            return {"goal": _goal(event.goal)}
+        case Monitored():
+            board = (each.model_copy(update={"why": LEFT_OUT, "payload": {}}) for each in event.board)
+            return {"board": tuple(board)}
         case Merged():
             return {"answer": None, "dissent": (), "reasons": ()}
         case Escalated() | Returned() | Superseded():

@@ -1,0 +1,106 @@
+"""Lets the monitors look before a step is taken, and follows the one that has most to say."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import cast
+
+from orchestrator.errors import ConfigError
+from orchestrator.monitors import Monitor, Signal, Watch
+from orchestrator.runtime import RunContext
+from orchestrator.state import RunState
+from orchestrator.trace.events import Escalated, Monitored, SignalGiven
+
+__all__ = ["watched"]
+
+SECONDS_OF_A_MONITOR = 10.0
+"""What a monitor may take; one that does not come back stops the run for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    source: str
+    signal: Signal
+
+
+async def watched(state: RunState, context: RunContext) -> RunState:
+    """The state with what the monitors asked for done, before its routes are taken.
+
+    An expert to be avoided is planned round, and the monitors look again; a stop ends the run for a person.
+    """
+    while state.routes and (board := await _board(state, context)):
+        context.journal.write(Monitored(board=tuple(map(_given, board))))
+        first = board[0]
+        if first.signal.asks == "stop":
+            return _stopped(state, first, context)
+        anew = set(first.signal.avoid) - dict(state.avoided).keys()
+        if not anew:
+            return state
+        state = _without(state, anew, first)
+    return state
+
+
+async def _board(state: RunState, context: RunContext) -> list[_Said]:
+    """What the monitors say, all asked at the same time: highest priority first, ties by name."""
+    monitors = context.monitors
+    watch = _watch(state, context)
+    given = await asyncio.gather(*(_asked(monitor, watch) for monitor in monitors), return_exceptions=True)
+    said = [_Said(monitor.name, _signal(monitor, each)) for monitor, each in zip(monitors, given, strict=True) if each]
+    return sorted(said, key=lambda each: (-each.signal.priority, each.source))
+
+
+async def _asked(monitor: Monitor, watch: Watch) -> object:
+    async with asyncio.timeout(SECONDS_OF_A_MONITOR):
+        return cast("object", await monitor.watch(watch))
+
+
+def _signal(monitor: Monitor, given: object) -> Signal:
+    """A monitor's signal; one that broke down is no reason to go on unwatched."""
+    if isinstance(given, Signal):
+        return given
+    if isinstance(given, Exception):
+        return Signal(1.0, "stop", f"the monitor broke down: {type(given).__name__}: {given}")
+    if isinstance(given, BaseException):
+        raise given
+    raise ConfigError(f"gave {given!r}", field=f"monitor {monitor.name}", expected="a `Signal` or None")
+
+
+def _watch(state: RunState, context: RunContext) -> Watch:
+    pool, health = context.facilities.pool, context.facilities.health
+    return Watch(state, state.routes, pool, context.ledger, health, context.seconds(), context.seconds_left())
+
+
+def _given(said: _Said) -> SignalGiven:
+    signal = said.signal
+    return SignalGiven(
+        source=said.source,
+        priority=signal.priority,
+        asks=signal.asks,
+        why=signal.why,
+        avoid=signal.avoid,
+        payload=dict(signal.payload),
+    )
+
+
+def _stopped(state: RunState, said: _Said, context: RunContext) -> RunState:
+    reason = f"stopped for a person by {said.source}: {said.signal.why}"
+    for failure in state.open:
+        context.journal.write(Escalated(attempt=failure.attempt, reason=reason))
+    if not state.open:
+        context.journal.write(Escalated(attempt=None, reason=reason))
+    return replace(state, open=(), routes=(), halted=True, concluded=True, shortfalls=(*state.shortfalls, reason))
+
+
+def _without(state: RunState, agents: set[str], said: _Said) -> RunState:
+    """The state without routes to experts that are to be avoided; what a router wanted of them is got another way."""
+    dropped = [route for route in state.routes if route.agent in agents]
+    own = tuple(state.goal_of(route) for route in dropped if route.toward is None)
+    why = f"{said.source} asked to leave it alone: {said.signal.why}"
+    return replace(
+        state,
+        routes=tuple(route for route in state.routes if route not in dropped),
+        avoided=(*state.avoided, *((agent, why) for agent in sorted(agents))),
+        pursued=tuple(dict.fromkeys((*state.pursued, *own))),
+        reasons=(*state.reasons, *(f"avoided: {agent} ({said.source})" for agent in sorted(agents))),
+    )
