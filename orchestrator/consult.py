@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 
@@ -71,22 +72,13 @@ async def consult(state: RunState, context: RunContext) -> RunState:
         crew.start()
         while crew.working:
             await crew.wait()
-            if crew.working and not crew.state.concluded:
-                crew.state = await _meanwhile(crew.state, context)
-                crew.start()
+            for next_steps in (heal_meanwhile, meanwhile):
+                if crew.working and not crew.state.concluded and not context.limit_hit():
+                    crew.state = await watched(next_steps(crew.state, context), context)
+                    crew.start()
     finally:
         await crew.dismiss()
     return replace(crew.state, underway=())
-
-
-async def _meanwhile(state: RunState, context: RunContext) -> RunState:
-    """The state with what can be begun while attempts are still being made."""
-    if context.limit_hit():
-        return state
-    state = heal_meanwhile(state, context)
-    begun = state.routes
-    state = meanwhile(replace(state, routes=()), context)
-    return await watched(replace(state, routes=(*begun, *state.routes)), context)
 
 
 @dataclass(slots=True)
@@ -161,7 +153,8 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
     for route in state.routes:
         agent = context.facilities.pool.agents[route.agent]
         goal = state.goal_of(route)
-        busy = any(other.goal == goal and (agent.effects or other.agent.effects) for other in found)
+        same = [other.agent for other in found if other.goal == goal]
+        busy = agent in same or any(each.effects for each in (agent, *same) if same)
         if state.reached(goal) is None and not busy and not state.busy_with(goal):
             key = effect_key(context.journal.run_id, goal)
             number = state.attempts + len(found) + 1
@@ -246,6 +239,7 @@ def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext)
         retries=retries,
         may_repeat=lambda error: not agent.effects or agent.idempotent or error.undone,
         fault=_fault(attempt, context, state.question.case),
+        disturb=partial(context.disturb, agent.name) if context.disturb else None,
     )
     if model is None:
         return common

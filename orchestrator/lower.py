@@ -78,9 +78,10 @@ async def lower(state: RunState, lost: Sequence[tuple[Failure, Choice]], context
 
 
 async def _chosen(within_reach: list[int], state: RunState, context: RunContext) -> tuple[int, tuple[str, ...]]:
-    """Which lower goal to take up: the highest, or of several the one that a model names, if there is one to ask."""
+    """Which lower goal to take up: the highest, or of several that need work the one that a model names."""
     first, model = within_reach[0], _demoter(state, context)
-    if len(within_reach) == 1 or model is None or state.demoted:
+    there = state.gives(state.goals[first])
+    if len(within_reach) == 1 or there or model is None or state.demoted:
         return first, ()
     goals = [state.goals[index] for index in within_reach]
     try:

@@ -14,7 +14,7 @@ from orchestrator.health import Clock
 from orchestrator.merge import MergeRule
 from orchestrator.monitors import Monitor
 from orchestrator.planner import Planner
-from orchestrator.providers import Ask, Completion, Gate, ModelCall, Request, key_of
+from orchestrator.providers import Ask, Completion, Gate, Injection, ModelCall, Request, key_of
 from orchestrator.routers import Router
 from orchestrator.trace import Journal
 from orchestrator.trace.events import (
@@ -32,13 +32,17 @@ from orchestrator.trace.events import (
 )
 from orchestrator.weights import Facilities, Weigher
 
-__all__ = ["Clocks", "ControlPurpose", "Faults", "OnStream", "RunContext", "Tally"]
+__all__ = ["Clocks", "ControlPurpose", "Disturb", "Faults", "OnStream", "RunContext", "Tally"]
 
 ControlPurpose = Literal["router", "merge"]
 OnStream = Callable[[ControlPurpose, str], None]
 """Is told who writes, and each piece of text."""
 Faults = Callable[[str, int, str | None], "FailureKind | None"]
 """Which failure to inject, if any: agent, its how-manieth attempt in the run from 1, id of the case."""
+
+
+Disturb = Callable[[str], "Injection | None"]
+"""What goes wrong on purpose with the next try of an agent, if anything does; asked before each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class RunContext:
     tally: Tally
     monitors: tuple[Monitor, ...]
     faults: Faults | None
+    disturb: Disturb | None
     clock: Clock
     wall: Callable[[], float]
     started: float

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import agents, doctor, graph, init, models, run, trace
+from orchestrator.cli import agents, chaos, doctor, graph, init, models, run, trace
 from orchestrator.cli.options import FAILED, USAGE, os_problem
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.version import __version__
@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 decided, 1 error, 2 usage or configuration, 4 limit hit, 5 escalated, "
+    epilog="Exit codes: 0 decided, 1 error, 2 usage or configuration, 3 not as expected, 4 limit hit, 5 escalated, "
     "6 degraded under --strict, 130 interrupted.",
 )
 app.command("run")(run.run)
@@ -29,6 +29,7 @@ app.add_typer(graph.app, name="graph")
 app.add_typer(agents.app, name="agents")
 app.add_typer(models.app, name="models")
 app.add_typer(trace.app, name="trace")
+app.command("chaos")(chaos.chaos)
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 

@@ -40,7 +40,7 @@ from orchestrator.providers import (
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
-from orchestrator.runtime import Clocks, Faults, OnStream, RunContext, Tally
+from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally
 from orchestrator.state import RunState
 from orchestrator.trace import Journal, runs_folder
 from orchestrator.trace.events import RunStarted
@@ -85,6 +85,7 @@ class Settings:
     trace: Path | bool
     content: bool
     faults: Faults | None
+    disturb: Disturb | None
     clocks: Clocks
     sleep: Callable[[float], Awaitable[None]]
     new_id: Callable[[], str]
@@ -215,6 +216,7 @@ def context_of(
         tally=tally,
         monitors=settings.monitors,
         faults=settings.faults,
+        disturb=settings.disturb,
         clock=clock,
         wall=settings.clocks.wall,
         started=started,

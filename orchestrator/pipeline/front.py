@@ -40,7 +40,7 @@ from orchestrator.pool.registry import Member
 from orchestrator.protocol import Route
 from orchestrator.providers import Provider, Request
 from orchestrator.routers import Router, RouterFunction
-from orchestrator.runtime import Clocks, Faults, OnStream, RunContext, Tally
+from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally
 from orchestrator.state import Failure, RunState
 from orchestrator.tools import Resources, bind
 from orchestrator.trace import Journal, Listener
@@ -87,6 +87,7 @@ class Orchestrator:
         trace: Path | str | bool = True,
         content: bool = True,
         faults: Faults | None = None,
+        disturb: Disturb | None = None,
         clocks: Clocks | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         new_id: Callable[[], str] | None = None,
@@ -121,6 +122,7 @@ class Orchestrator:
             trace=Path(trace) if isinstance(trace, str) else trace,
             content=content,
             faults=faults,
+            disturb=disturb,
             clocks=clocks,
             sleep=sleep,
             new_id=new_id or (lambda: fresh_id(clocks)),

@@ -19,7 +19,7 @@ from orchestrator.pool.prices import listed_model
 from orchestrator.pool.registry import Member, Pool
 from orchestrator.pool.risks import Risk
 
-__all__ = ["ENTRY_POINTS", "descriptor_schema", "known_models", "load_folder", "load_pool", "pool_names"]
+__all__ = ["ENTRY_POINTS", "descriptor_schema", "known_models", "load_folder", "load_pool", "load_tables", "pool_names"]
 
 ENTRY_POINTS = "orchestrator.agents"
 """Entry-point group under which other packages offer agents."""
@@ -66,8 +66,12 @@ class _Found:
 
     def read(self, path: Path) -> None:
         """Add a file; what its [pool] table states replaces what files before it did."""
+        self.read_tables(read_toml(path), path)
+
+    def read_tables(self, content: Mapping[str, object], path: Path) -> None:
+        """Add the tables of a file."""
         file = shown(path)
-        tables = checked(PoolFile, read_toml(path), file=file, where="")
+        tables = checked(PoolFile, content, file=file, where="")
         self.members += [_described(Model, name, table, file) for name, table in tables.models.items()]
         self.members += [_agent(name, table, path) for name, table in tables.agents.items()]
         self.members += [_described(Risk, name, table, file) for name, table in tables.risks.items()]
@@ -149,6 +153,13 @@ def load_folder(folder: str | Path) -> Pool:
     for file in sorted(root.rglob("*.toml")):
         found.read(file)
     return found.pool(root.name)
+
+
+def load_tables(tables: Mapping[str, object], path: Path) -> Pool:
+    """The tables of a file, read already, as a pool of their own; raises `ConfigError`."""
+    found = _Found(source=shown(path))
+    found.read_tables(tables, path)
+    return found.pool(path.stem)
 
 
 def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True, own: bool = True) -> list[str]:

@@ -3,18 +3,22 @@
 from orchestrator.providers.base import Ask, Completion, Finish, OnText, Provider, Quote, Request, ToolSpec
 from orchestrator.providers.calls import REPAIRS, ModelCall, key_of
 from orchestrator.providers.gate import Call, Gate, Paid, Result
+from orchestrator.providers.injection import FAULTS, FaultName, Injection
 from orchestrator.providers.recorded import Case, RecordedFile, RecordedProvider, read_recorded
 from orchestrator.providers.replay import RecordingProvider, ReplayProvider
 from orchestrator.providers.script import ScriptProvider, call
 
 __all__ = [
+    "FAULTS",
     "REPAIRS",
     "Ask",
     "Call",
     "Case",
     "Completion",
+    "FaultName",
     "Finish",
     "Gate",
+    "Injection",
     "ModelCall",
     "OnText",
     "Paid",

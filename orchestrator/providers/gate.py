@@ -22,7 +22,8 @@ from orchestrator.errors import (
 )
 from orchestrator.health import BreakerChange, Clock, Health
 from orchestrator.messages import Usage
-from orchestrator.providers.base import Quote
+from orchestrator.providers.base import Completion, Quote
+from orchestrator.providers.injection import Injection, injected
 from orchestrator.trace import Journal
 from orchestrator.trace.events import BreakerChanged, Purpose, TryEnded, TryStarted
 
@@ -77,6 +78,8 @@ class Call:
     """The text of the last try that was handed on already."""
     fault: FailureKind | None = None
     """Injected: every try fails so, without being made."""
+    disturb: Callable[[], Injection | None] | None = None
+    """What goes wrong on purpose with the next try, if anything does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,10 @@ class Gate:
         seconds = min(call.timeout, self.deadline - self.clock())
         try:
             async with asyncio.timeout(seconds):
-                return await call.work(quote)
+                injection = call.disturb() if call.disturb else None
+                if injection is None:
+                    return await call.work(quote)
+                return await injected(injection, lambda: call.work(quote), _corrupted)
         except TimeoutError as error:
             problem = str(error) or f"no reply within {seconds:.3g} s"
             raise ProviderTimeout(problem, ours=seconds < call.timeout, partial=call.delivered()) from error
@@ -298,6 +304,12 @@ def _as_counted(held: _Held, error: ProviderError, usage: Usage) -> Result:
     if cost is None:
         return Result(None, usage, held.reservation.usd, exact=False)
     return Result(None, usage, cost)
+
+
+def _corrupted(result: Result, instead: object) -> Result:
+    """The result with another value of the same kind in its place."""
+    value = result.value
+    return replace(result, value=replace(value, text=str(instead)) if isinstance(value, Completion) else instead)
 
 
 def injected_error(kind: FailureKind) -> AttemptError:
