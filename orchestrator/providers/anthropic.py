@@ -211,7 +211,7 @@ def _body(model: Model, request: Request, *, stream: bool) -> dict[str, object]:
         body["temperature"] = temperature
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-        body["tool_choice"] = {"type": "any" if request.must_call else "auto"}
+        body["tool_choice"] = {"type": "auto"}
     if stream:
         body["stream"] = True
     return body

@@ -55,8 +55,6 @@ class Request:
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
-    must_call: bool = False
-    """Ask the server to insist on a call; a server that ignores it is survived."""
     max_output: int = 4096
     temperature: float | None = None
     case: str | None = None

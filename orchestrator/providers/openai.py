@@ -203,7 +203,7 @@ def _body(client: AsyncOpenAI, model: Model, request: Request, *, stream: bool) 
         body["temperature"] = temperature
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-        body["tool_choice"] = "required" if request.must_call else "auto"
+        body["tool_choice"] = "auto"
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body

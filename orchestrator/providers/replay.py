@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +24,8 @@ __all__ = ["RecordingProvider", "ReplayProvider", "note_keys", "noted_keys", "re
 _REQUEST = TypeAdapter(Request)
 _NOTE = b'{"keys": '
 """How the line begins that says which keys were found; calls begin otherwise."""
+_ONCE: Mapping[str, object] = {"must_call": False}
+"""What requests held once: the keys of all calls are made of it, so that old cassettes replay."""
 
 
 class _Failure(BaseModel):
@@ -172,7 +174,7 @@ def _entry(line: bytes, path: Path, number: int) -> _Entry:
 
 def _asked(request: Request) -> dict[str, object]:
     plain: dict[str, object] = _REQUEST.dump_python(request, mode="json")
-    return plain
+    return {**plain, **_ONCE}
 
 
 def _key(model: Model, asked: dict[str, object]) -> str:

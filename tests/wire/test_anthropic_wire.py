@@ -286,7 +286,7 @@ HISTORY = (
 
 
 def test_a_request_in_anthropics_words() -> None:
-    request = Request(HISTORY, tools=TOOLS, must_call=True, max_output=64, temperature=0.25)
+    request = Request(HISTORY, tools=TOOLS, max_output=64, temperature=0.25)
     seen, _ = asked("anthropic", Case("", whole(message("Paris.")), PARIS), request)
     assert seen.body == {
         "model": "some-model",
@@ -312,7 +312,7 @@ def test_a_request_in_anthropics_words() -> None:
             },
         ],
         "tools": [{"name": "weather", "description": "The weather of a city.", "input_schema": SCHEMA}],
-        "tool_choice": {"type": "any"},
+        "tool_choice": {"type": "auto"},
     }
 
 

@@ -304,7 +304,7 @@ HISTORY = (
 
 
 def test_a_request_in_openais_words() -> None:
-    request = Request(HISTORY, tools=TOOLS, must_call=True, max_output=64, temperature=0.25)
+    request = Request(HISTORY, tools=TOOLS, max_output=64, temperature=0.25)
     seen, _ = asked("openai", Case("", whole(chat("Paris.")), PARIS), request)
     assert seen.body == {
         "model": "some-model",
@@ -329,7 +329,7 @@ def test_a_request_in_openais_words() -> None:
                 },
             }
         ],
-        "tool_choice": "required",
+        "tool_choice": "auto",
     }
 
 
