@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.messages import Message, Usage
 from orchestrator.pool import Model
@@ -22,12 +22,11 @@ from orchestrator.providers.answers import (
     text_of,
 )
 from orchestrator.providers.base import Completion, Finish, OnText, Request, ToolSpec
-from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, trust
+from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, posted, trust
 from orchestrator.providers.faults import connection_fault, status_fault, transport_errors
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from httpx2 import Response
 
 __all__ = ["AnthropicProvider"]
 
@@ -53,7 +52,8 @@ class AnthropicProvider:
         try:
             client = await _clients.get(model.base_url, key, lambda: _client(model, key))
             body = _body(model, request, stream=on_text is not None)
-            response = await _posted(client, body, {"X-Api-Key": key})
+            headers = {"X-Api-Key": key}
+            response = await posted(client.post, "/v1/messages", body, headers, anthropic.AsyncStream[object])
             async with aclosing(response):
                 return await exchange.read(response, MessageAnswer())
         except anthropic.APIStatusError as error:
@@ -156,26 +156,6 @@ class MessageAnswer(Answer):
         counts["thinking_tokens"] = count(table(usage.get("output_tokens_details")).get("thinking_tokens"))
         self._usage |= {name: number for name, number in counts.items() if number}
         return any(counts.values())
-
-
-async def _posted(client: AsyncAnthropic, body: dict[str, object], headers: Mapping[str, str]) -> Response:
-    """The response to a request, its body yet to be read.
-
-    The SDK's typed methods check each part of a request and build models of an answer, which takes most of a call's
-    time, and lets no odd answer through as it came.
-    """
-    import anthropic
-    import httpx2
-
-    response: object = await client.post(
-        "/v1/messages",
-        body=body,
-        options={"headers": headers},
-        cast_to=cast("type[object]", httpx2.Response),
-        stream=True,
-        stream_cls=anthropic.AsyncStream[object],
-    )
-    return cast("Response", response)
 
 
 def _client(model: Model, key: str) -> AsyncAnthropic:

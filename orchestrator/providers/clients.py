@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from orchestrator.errors import ProviderError
 from orchestrator.pool import Model
@@ -15,7 +15,9 @@ from orchestrator.pool import Model
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["CONNECT_SECONDS", "NO_KEY", "Clients", "ambient_headers", "key_for", "trust"]
+    from httpx2 import Response
+
+__all__ = ["CONNECT_SECONDS", "NO_KEY", "Clients", "ambient_headers", "key_for", "posted", "trust"]
 
 CONNECT_SECONDS = 10.0
 """Patience for a connection; all other time limits are the gate's and the stall rule's."""
@@ -91,6 +93,25 @@ def ambient_headers(variable: str) -> list[str]:
     """Names of the headers that an SDK would add to every request because a variable lists them, one a line."""
     lines = os.environ.get(variable, "").split("\n")
     return [line.split(":", maxsplit=1)[0].strip() for line in lines if ":" in line]
+
+
+async def posted(
+    post: Callable[..., Awaitable[object]],
+    path: str,
+    body: Mapping[str, object],
+    headers: Mapping[str, str],
+    stream: type[object],
+) -> Response:
+    """The response to a request that an SDK's client posts, its body yet to be read; `stream` is the SDK's own kind.
+
+    The SDKs' typed methods check each part of a request and build models of an answer, which takes most of a call's
+    time, and let no odd answer through as it came.
+    """
+    import httpx2
+
+    options = {"headers": headers}
+    response = await post(path, body=body, options=options, cast_to=httpx2.Response, stream=True, stream_cls=stream)
+    return cast("Response", response)
 
 
 @cache

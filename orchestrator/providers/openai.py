@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.messages import Message, ToolCall, Usage
 from orchestrator.pool import Model
@@ -21,11 +20,10 @@ from orchestrator.providers.answers import (
     text_of,
 )
 from orchestrator.providers.base import Completion, Finish, OnText, Request, ToolSpec
-from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, trust
+from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, posted, trust
 from orchestrator.providers.faults import connection_fault, is_table, status_fault, transport_errors
 
 if TYPE_CHECKING:
-    from httpx2 import Response
     from openai import AsyncOpenAI
 
 __all__ = ["OpenAIProvider"]
@@ -53,7 +51,8 @@ class OpenAIProvider:
         try:
             client = await _clients.get(model.base_url, key, lambda: _client(model, key))
             body = _body(client, model, request, stream=on_text is not None)
-            response = await _posted(client, body, {"Authorization": f"Bearer {key}"})
+            headers = {"Authorization": f"Bearer {key}"}
+            response = await posted(client.post, "/chat/completions", body, headers, openai.AsyncStream[object])
             async with aclosing(response):
                 return await exchange.read(response, ChatAnswer())
         except openai.APIStatusError as error:
@@ -150,26 +149,6 @@ class ChatAnswer(Answer):
 
 def _first_choice(data: dict[str, object]) -> dict[str, object]:
     return table(next(iter(rows(data.get("choices"))), None))
-
-
-async def _posted(client: AsyncOpenAI, body: dict[str, object], headers: Mapping[str, str]) -> Response:
-    """The response to a request, its body yet to be read.
-
-    The SDK's typed methods check each part of a request and build models of an answer, which takes most of a call's
-    time, and lets no odd answer through as it came.
-    """
-    import httpx2
-    import openai
-
-    response: object = await client.post(
-        "/chat/completions",
-        body=body,
-        options={"headers": headers},
-        cast_to=cast("type[object]", httpx2.Response),
-        stream=True,
-        stream_cls=openai.AsyncStream[object],
-    )
-    return cast("Response", response)
 
 
 def _client(model: Model, key: str) -> AsyncOpenAI:
