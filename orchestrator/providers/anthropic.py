@@ -34,7 +34,14 @@ KEY_ENV = "ANTHROPIC_API_KEY"
 
 OUT_OF_ROOM = frozenset({"max_tokens", "model_context_window_exceeded"})
 
-_clients: Clients[AsyncAnthropic] = Clients()
+
+def _sdk() -> object:
+    import anthropic
+
+    return anthropic
+
+
+_clients: Clients[AsyncAnthropic] = Clients(_sdk)
 
 
 class AnthropicProvider:
@@ -43,10 +50,16 @@ class AnthropicProvider:
     def __init__(self, *, stall: float = STALL_SECONDS) -> None:
         self._stall = stall
 
+    async def prepare(self, model: Model) -> None:
+        """Import the SDK; raises `ProviderError` where the model could not be asked anyway."""
+        key_for(model, KEY_ENV)
+        await _clients.prepare()
+
     async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """Ask the model, once; with `on_text` the answer is streamed. Raises `ProviderError`."""
         key = key_for(model, KEY_ENV)
         exchange = Exchange(key=key, on_text=on_text, stall=self._stall)
+        await _clients.prepare()
         import anthropic
 
         try:

@@ -18,6 +18,7 @@ __all__ = [
     "Completion",
     "Finish",
     "OnText",
+    "Preparing",
     "Provider",
     "Quote",
     "Quoting",
@@ -113,6 +114,15 @@ class Quoting(Protocol):
 
     def quote(self, model: Model, request: Request) -> Quote:
         """What asking would take; asks nobody."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A provider with something to do before its first call that should not count as the model's time."""
+
+    async def prepare(self, model: Model) -> None:
+        """Do it without holding up the event loop; once it is done, there is nothing to do."""
         ...
 
 

@@ -11,7 +11,16 @@ from urllib.parse import urlsplit
 from orchestrator.budget import Left
 from orchestrator.messages import Usage
 from orchestrator.pool import Model
-from orchestrator.providers.base import CHARACTERS_PER_TOKEN, Completion, OnText, Provider, Quote, Request, quoted
+from orchestrator.providers.base import (
+    CHARACTERS_PER_TOKEN,
+    Completion,
+    OnText,
+    Preparing,
+    Provider,
+    Quote,
+    Request,
+    quoted,
+)
 from orchestrator.providers.gate import Call, Result
 from orchestrator.trace.events import Purpose
 
@@ -44,6 +53,11 @@ class ModelCall:
         if self.model.free:
             return Decimal(0)
         return None if self.model.price is None else self.model.price.cost(usage)
+
+    async def prepare(self) -> None:
+        """What there is to do before the first call, such as importing an SDK; no part of a try's time."""
+        if isinstance(self.provider, Preparing):
+            await self.provider.prepare(self.model)
 
     async def work(self, quote: Quote) -> Result:
         """One try; its value is the completion."""

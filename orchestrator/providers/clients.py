@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from orchestrator.errors import ProviderError
 from orchestrator.pool import Model
+from orchestrator.providers.faults import transport_errors
 
 if TYPE_CHECKING:
     import ssl
 
     from httpx2 import Response
 
-__all__ = ["CONNECT_SECONDS", "NO_KEY", "Clients", "ambient_headers", "key_for", "posted", "trust"]
+__all__ = ["CONNECT_SECONDS", "NO_KEY", "Clients", "Closable", "ambient_headers", "key_for", "posted", "trust"]
 
 CONNECT_SECONDS = 10.0
 """Patience for a connection; all other time limits are the gate's and the stall rule's."""
@@ -42,11 +44,30 @@ class _Kept(Generic[C]):
     keeper: AsyncGenerator[None] | None = None
 
 
-class Clients(Generic[C]):
-    """The clients of one vendor, of all event loops."""
+_importing = threading.Lock()
+"""The SDKs share modules, so only one of them is imported at a time."""
 
-    def __init__(self) -> None:
+
+class Clients(Generic[C]):
+    """The clients of one vendor, of all event loops; `sdk` imports what they are made of."""
+
+    def __init__(self, sdk: Callable[[], object]) -> None:
+        self._sdk = sdk
+        self._imported = False
         self._loops: dict[asyncio.AbstractEventLoop, _Kept[C]] = {}
+
+    async def prepare(self) -> None:
+        """Import the SDK once, in a thread: it takes about a second, in which the event loop has others to serve."""
+        if not self._imported:
+            await asyncio.to_thread(self._import)
+
+    def _import(self) -> None:
+        with _importing:
+            if not self._imported:
+                self._sdk()
+                transport_errors()
+                trust()
+                self._imported = True
 
     async def get(self, base_url: str | None, key: str, make: Callable[[], C]) -> C:
         """The running loop's client for a server and a key; `make` builds it where there is none yet."""

@@ -33,7 +33,14 @@ KEY_ENV = "OPENAI_API_KEY"
 BROKEN_OFF = frozenset({"abort", "error", "insufficient_system_resource"})
 """Finish reasons (of vLLM and SGLang, OpenRouter, DeepSeek) by which a server owns up to half an answer."""
 
-_clients: Clients[AsyncOpenAI] = Clients()
+
+def _sdk() -> object:
+    import openai
+
+    return openai
+
+
+_clients: Clients[AsyncOpenAI] = Clients(_sdk)
 
 
 class OpenAIProvider:
@@ -42,10 +49,16 @@ class OpenAIProvider:
     def __init__(self, *, stall: float = STALL_SECONDS) -> None:
         self._stall = stall
 
+    async def prepare(self, model: Model) -> None:
+        """Import the SDK; raises `ProviderError` where the model could not be asked anyway."""
+        key_for(model, KEY_ENV)
+        await _clients.prepare()
+
     async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """Ask the model, once; with `on_text` the answer is streamed. Raises `ProviderError`."""
         key = key_for(model, KEY_ENV)
         exchange = Exchange(key=key, on_text=on_text, stall=self._stall)
+        await _clients.prepare()
         import openai
 
         try:

@@ -16,7 +16,7 @@ from orchestrator.errors import AttemptError, ConfigError, FailureKind, Provider
 from orchestrator.messages import Usage
 from orchestrator.pool import Model
 from orchestrator.providers.answers import rows, table
-from orchestrator.providers.base import Completion, OnText, Provider, Request
+from orchestrator.providers.base import Completion, OnText, Preparing, Provider, Request
 from orchestrator.providers.faults import parsed
 
 __all__ = ["RecordingProvider", "ReplayProvider", "note_keys", "noted_keys", "read_cassette"]
@@ -59,6 +59,11 @@ class RecordingProvider:
         self._inner = inner
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def prepare(self, model: Model) -> None:
+        """Let the provider behind it prepare."""
+        if isinstance(self._inner, Preparing):
+            await self._inner.prepare(model)
 
     async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """What the provider behind it gives."""

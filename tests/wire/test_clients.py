@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.errors import ProviderError
 from orchestrator.pool import Model
-from orchestrator.providers.clients import NO_KEY, Clients
+from orchestrator.providers.clients import NO_KEY, Clients, Closable
 from tests.wire.outcomes import ASKED, model_at, provider_of
 from tests.wire.server import WireServer, stream, whole
 from tests.wire.vendors import DONE, Json, chat, chat_chunks, message
@@ -154,6 +154,89 @@ def test_a_streams_connection_is_used_again() -> None:
     assert [seen.connection for seen in server.requests] == [1, 1, 1]
 
 
+WATCHED = """
+import asyncio, sys, threading
+from orchestrator.messages import Message
+from orchestrator.pool import Model
+from orchestrator.providers import ModelCall
+from orchestrator.providers.anthropic import AnthropicProvider
+from orchestrator.providers.base import Request
+from orchestrator.providers.openai import OpenAIProvider
+
+SDKS = ("openai", "anthropic", "aiohttp")
+seen = []
+
+def watch(event, args):
+    if event == "import" and args[0] in SDKS:
+        seen.append((args[0], threading.current_thread() is threading.main_thread()))
+
+sys.addaudithook(watch)
+openai, anthropic = sys.argv[1:]
+request = Request((Message("user", "?"),))
+doors = {"openai": OpenAIProvider(), "anthropic": AnthropicProvider()}
+urls = {"openai": openai, "anthropic": anthropic}
+calls = [
+    ModelCall(doors[vendor], Model(name=f"{vendor}-{n}", provider=vendor, base_url=url, free=True), request)
+    for vendor, url in urls.items() for n in range(4)
+]
+
+async def run():
+    keyless = ModelCall(doors["openai"], Model(name="openai:gpt"), request)
+    try:
+        await keyless.prepare()
+    except Exception as error:
+        print(error.kind, seen)
+    await asyncio.gather(*(call.prepare() for call in calls))
+    prepared = len(seen)
+    replies = await asyncio.gather(*(call.work(call.quote(None)) for call in calls))
+    print(*(reply.value.text for reply in replies))
+    print(len(seen) == prepared or seen, [name for name in SDKS if (name, True) in seen])
+
+asyncio.run(run())
+"""
+
+
+def test_sdks_are_imported_off_the_loop_before_a_try_begins_and_by_one_call_of_many(child_env: dict[str, str]) -> None:
+    with WireServer() as server:
+        server.script(*[whole(ANSWER)] * 8)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", WATCHED, server.openai_url, server.url],
+            env=child_env,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+    assert (done.stdout, done.stderr) == (f"auth []\n{' '.join(['Paris.'] * 8)}\nTrue []\n", "")
+
+
+def test_an_import_that_a_timeout_outruns_is_done_once_and_not_again() -> None:
+    imports: list[str] = []
+    begun = threading.Event()
+    may_end = threading.Event()
+
+    def sdk() -> None:
+        imports.append(threading.current_thread().name)
+        begun.set()
+        assert may_end.wait(10)
+
+    async def hurried(clients: Clients[Closable]) -> None:
+        first = asyncio.create_task(clients.prepare())
+        await asyncio.to_thread(begun.wait, 10)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        others = [asyncio.create_task(clients.prepare()) for _ in range(3)]
+        may_end.set()
+        await asyncio.gather(*others)
+
+    clients: Clients[Closable] = Clients(sdk)
+    asyncio.run(hurried(clients))
+    asyncio.run(clients.prepare())
+    assert len(imports) == 1
+    assert imports != [threading.main_thread().name]
+
+
 SCRIPT = """
 import asyncio, sys
 from orchestrator.pool import Model
@@ -210,7 +293,7 @@ def test_a_loop_that_ended_badly_is_forgotten() -> None:
         async def close(self) -> None:
             self.closed += 1
 
-    clients: Clients[Client] = Clients()
+    clients: Clients[Client] = Clients(object)
     loop = asyncio.new_event_loop()
     left = weakref.ref(loop.run_until_complete(clients.get("u", "k", Client)))
     loop.close()
