@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 from collections import defaultdict
@@ -24,6 +25,8 @@ __all__ = ["RecordingProvider", "ReplayProvider", "note_keys", "noted_keys", "re
 _REQUEST = TypeAdapter(Request)
 _NOTE = b'{"keys": '
 """How the line begins that says which keys were found; calls begin otherwise."""
+CUT_OFF = "no reply in time"
+"""The error of a call that was cut off from outside: by the time limit of a try, mostly."""
 _ONCE: Mapping[str, object] = {"must_call": False}
 """What requests held once: the keys of all calls are made of it, so that old cassettes replay."""
 
@@ -66,9 +69,22 @@ class RecordingProvider:
             await self._inner.prepare(model)
 
     async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
-        """What the provider behind it gives."""
+        """What the provider behind it gives; a call cut off from outside is written as one that took too long."""
+        heard: list[str] = []
+
+        def hear(text: str) -> None:
+            heard.append(text)
+            if on_text is not None:
+                on_text(text)
+
         try:
-            completion = await self._inner.complete(model, request, on_text)
+            completion = await self._inner.complete(model, request, hear if on_text else None)
+        except asyncio.CancelledError:
+            partial = "".join(heard)
+            self._write(
+                model, request, failure=_Failure(kind="timeout", error=CUT_OFF, begun=bool(heard), partial=partial)
+            )
+            raise
         except AttemptError as error:
             self._write(model, request, failure=_failure(error))
             raise
@@ -101,6 +117,8 @@ class ReplayProvider:
             raise ReplayMismatch(self._unexpected(model, asked))
         entry = entries.pop(0)
         if entry.failure is not None:
+            if on_text is not None and entry.failure.partial:
+                on_text(entry.failure.partial)
             raise _error(entry.failure)
         completion = entry.completion or Completion("")
         if on_text is not None and completion.text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator import Agent, Model, Orchestrator, Price
 from orchestrator.pool.registry import Member
+from orchestrator.providers import Provider
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.runtime import Clocks, ControlPurpose
@@ -61,6 +62,8 @@ class House:
     """Seconds of silence that are borne in a stream."""
     timeouts: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds that a try of a model may take, where it is not the usual minute."""
+    door: Callable[[Provider], Provider] = lambda provider: provider
+    """What stands before the vendors' doors."""
     clock: FakeClock = field(default_factory=FakeClock)
     seen: list[Seen] = field(default_factory=list[Seen])
     heard: list[str] = field(default_factory=list[str])
@@ -122,7 +125,8 @@ class House:
             skill, timeout = {"sage": 0.9, "spare": 0.6}[name], self.timeouts.get(name, 60.0)
             members.append(Agent(name=name, role=f"knows {name} things", model=name, skill=skill, timeout=timeout))
         members.append(Agent(name="sums", role="computes", tool="arithmetic", skill=0.99))
-        doors = {"openai": OpenAIProvider(stall=self.stall), "anthropic": AnthropicProvider(stall=self.stall)}
+        vendors = {"openai": OpenAIProvider(stall=self.stall), "anthropic": AnthropicProvider(stall=self.stall)}
+        doors = {name: self.door(provider) for name, provider in vendors.items()}
         return Orchestrator(
             members, router="router", providers=doors, trace=self.folder, clocks=Clocks(self.clock, self.clock),
             sleep=self.clock.sleep, seed=5,

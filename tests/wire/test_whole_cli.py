@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator import Usage
 from orchestrator.pool.prices import list_price
+from orchestrator.providers.replay import read_cassette
 from orchestrator.trace import read_trace, verify
 from orchestrator.trace.events import Event, Replied, RunEnded, RunStarted, TryEnded, TryStarted
 from tests.wire.command import CANARY, Shell
@@ -240,7 +241,7 @@ def test_a_whole_stream_with_thoughts_and_an_answer(server: WireServer, shell: S
 
 def test_ctrl_c_in_a_call_that_hangs_leaves_a_whole_trace(server: WireServer, shell: Shell) -> None:
     server.script(Script((End.HANG,)), model=ROUTER)
-    with shell.started("run", SUM, "--trace", "run.jsonl") as run:
+    with shell.started("run", SUM, "--trace", "run.jsonl", "--cassette", "run.cassette", "--record") as run:
         end = time.monotonic() + 60
         while not requests(server.requests, ROUTER):
             assert time.monotonic() < end
@@ -257,3 +258,7 @@ def test_ctrl_c_in_a_call_that_hangs_leaves_a_whole_trace(server: WireServer, sh
     assert verify(trace, head=trace.head).passed
     assert len([event for event in trace.events if isinstance(event, TryStarted)]) == 1
     assert [event for event in trace.events if isinstance(event, TryEnded)] == [], "in flight (SEMANTICS §8)"
+    (cut,) = read_cassette(shell.folder / "run.cassette")
+    assert (cut.model, cut.completion, cut.failure and cut.failure.kind) == (f"openai:{ROUTER}", None, "timeout")
+    replay = Shell(shell.env, shell.folder, {}).run("run", SUM, "--cassette", "run.cassette", code=1)
+    assert "this call of openai:gpt-6.1-terra was not recorded, and all recorded calls are used up" in replay.stderr
