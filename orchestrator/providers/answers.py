@@ -92,6 +92,8 @@ class Exchange:
         self._key = key
         self._on_text = on_text
         self._stall = stall
+        self.place = ""
+        """Where the request goes, as far as an error may tell."""
         self._begun = False
         self._delivered: list[str] = []
 

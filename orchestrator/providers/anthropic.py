@@ -23,7 +23,7 @@ from orchestrator.providers.answers import (
 )
 from orchestrator.providers.base import Completion, Finish, OnText, Request, ToolSpec
 from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, posted, trust
-from orchestrator.providers.faults import connection_fault, status_fault, transport_errors
+from orchestrator.providers.faults import connection_fault, place_of, status_fault, transport_errors
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -64,6 +64,7 @@ class AnthropicProvider:
 
         try:
             client = await _clients.get(model.base_url, key, lambda: _client(model, key))
+            exchange.place = place_of(str(client.base_url))
             body = _body(model, request, stream=on_text is not None)
             headers = {"X-Api-Key": key}
             response = await posted(client.post, "/v1/messages", body, headers, anthropic.AsyncStream[object])
@@ -73,7 +74,7 @@ class AnthropicProvider:
             fault = status_fault(error.status_code, error.response.headers, error.response.content)
             raise exchange.failed(fault) from None  # the SDK's error may repeat the key
         except (anthropic.AnthropicError, *transport_errors()) as error:
-            raise exchange.failed(connection_fault(error)) from error
+            raise exchange.failed(connection_fault(error, exchange.place)) from error
 
 
 class MessageAnswer(Answer):

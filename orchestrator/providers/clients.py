@@ -98,7 +98,13 @@ class Clients(Generic[C]):
 
 
 def key_for(model: Model, vendor_env: str) -> str:
-    """The key to send: of the model's own variable, or the vendor's, which no other base URL ever gets to see."""
+    """The key to send: of the model's own variable, or the vendor's, which no other base URL ever gets to see.
+
+    Raises `ProviderError` where there is none, or where the base URL is to carry a password, which no SDK would send.
+    """
+    if model.base_url and "@" in model.base_url.partition("//")[2].partition("/")[0]:
+        problem = f"the base URL of {model.name} holds a user; put its key into a variable, and name that in `key_env`"
+        raise ProviderError(problem, kind="invalid_request", sent=False)
     variable = model.key_env or (None if model.base_url else vendor_env)
     if variable is None:
         return NO_KEY

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from time import time
 from typing import TypeGuard
+from urllib.parse import urlsplit
 
 from orchestrator.errors import FailureKind, ProviderError, ProviderTimeout, RateLimited
 from orchestrator.usage import Usage
@@ -21,6 +22,7 @@ __all__ = [
     "excerpt",
     "is_table",
     "parsed",
+    "place_of",
     "presentable",
     "retry_after",
     "status_fault",
@@ -50,6 +52,8 @@ CODES: Mapping[str, int] = {
     "timeout_error": 408,
 }
 """The status that an error's type or code stands for, where the answer's own status is 200."""
+
+PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 REFUSALS = frozenset({"content_filter", "content_policy_violation"})
 """Codes of errors by which a vendor declines the question itself."""
@@ -107,8 +111,19 @@ def transport_errors() -> tuple[type[Exception], ...]:
     return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, aiohttp.ClientError, OSError, UnicodeError)
 
 
-def connection_fault(error: BaseException) -> Fault:
-    """The fault behind an error of the transport, or of an SDK without a status.
+def place_of(url: str) -> str:
+    """Scheme, host and port of an address; user and password, path and query stay out, since they may be secret."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{port}" if host and port else ""
+
+
+def connection_fault(error: BaseException, place: str = "") -> Fault:
+    """The fault behind an error of the transport, or of an SDK without a status; `place` is where it happened.
 
     The names that aiohttp's adapter gives do not help: a refused connection, and one that is closed before the
     answer, are both its `ConnectTimeout`. So the first cause decides.
@@ -118,21 +133,24 @@ def connection_fault(error: BaseException) -> Fault:
 
     causes = list(_causes(error))
     text = f"{type(causes[-1]).__name__}: {causes[-1]}".removesuffix(": ")
+    at_place = f"{place}: {text}" if place else text
 
     def due_to(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    if due_to(aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError):
+    if due_to(aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+        return Fault("invalid_request", "its base URL is no address of a server", sent=False)  # which may hold secrets
+    if due_to(UnicodeError):
         return Fault("invalid_request", text, sent=False)
     if due_to(aiohttp.ConnectionTimeoutError):
-        return Fault("timeout", text, sent=False)
+        return Fault("timeout", at_place, sent=False)
     if due_to(aiohttp.ClientConnectorError):
-        return Fault("connection", text, sent=False)
+        return Fault("connection", at_place, sent=False)
     if due_to(aiohttp.ServerTimeoutError, TimeoutError):
-        return Fault("timeout", text)
+        return Fault("timeout", at_place)
     if due_to(httpx2.DecodingError, aiohttp.ClientResponseError) and not due_to(aiohttp.ClientHttpProxyError):
         return Fault("malformed", text)
-    return Fault("connection" if due_to(*transport_errors()) else "server", text)
+    return Fault("connection", at_place) if due_to(*transport_errors()) else Fault("server", text)
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time) -> float | None:

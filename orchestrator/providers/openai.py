@@ -21,7 +21,7 @@ from orchestrator.providers.answers import (
 )
 from orchestrator.providers.base import Completion, Finish, OnText, Request, ToolSpec
 from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, posted, trust
-from orchestrator.providers.faults import connection_fault, is_table, status_fault, transport_errors
+from orchestrator.providers.faults import connection_fault, is_table, place_of, status_fault, transport_errors
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -63,6 +63,7 @@ class OpenAIProvider:
 
         try:
             client = await _clients.get(model.base_url, key, lambda: _client(model, key))
+            exchange.place = place_of(str(client.base_url))
             body = _body(client, model, request, stream=on_text is not None)
             headers = {"Authorization": f"Bearer {key}"}
             response = await posted(client.post, "/chat/completions", body, headers, openai.AsyncStream[object])
@@ -72,7 +73,7 @@ class OpenAIProvider:
             fault = status_fault(error.status_code, error.response.headers, error.response.content)
             raise exchange.failed(fault) from None  # the SDK's error may repeat the key
         except (openai.OpenAIError, *transport_errors()) as error:
-            raise exchange.failed(connection_fault(error)) from error
+            raise exchange.failed(connection_fault(error, exchange.place)) from error
 
 
 class ChatAnswer(Answer):

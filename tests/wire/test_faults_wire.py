@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import traceback
 from time import monotonic
@@ -11,8 +12,9 @@ import pytest
 
 from orchestrator.errors import ProviderError
 from orchestrator.messages import Message
+from orchestrator.pool import Model
 from orchestrator.providers.base import Completion, Request
-from orchestrator.providers.faults import connection_fault
+from orchestrator.providers.faults import connection_fault, place_of
 from tests.wire.outcomes import ASKED, Bad, Case, asked, cases, model_at, outcome, provider_of
 from tests.wire.server import JSON, End, Pause, Script, WireServer, head, refused_url, stream, whole
 from tests.wire.vendors import chat, message
@@ -154,7 +156,7 @@ def test_nobody_listens(vendor: str, streamed: bool) -> None:
         model = model_at(vendor, server, base_url=refused_url())
         found, _, words = outcome(vendor, model, streamed=streamed)
     assert found == Bad("connection", retryable=True, sent=False)
-    assert "ConnectionRefusedError" in words
+    assert words.startswith(f"{model.base_url}: ConnectionRefusedError")
 
 
 @both
@@ -163,7 +165,65 @@ def test_an_address_that_is_none(vendor: str, url: str) -> None:
     with WireServer() as server:
         found, _, words = outcome(vendor, model_at(vendor, server, base_url=url))
     assert found == Bad("invalid_request", retryable=False, sent=False)
-    assert words
+    assert words == "its base URL is no address of a server"
+
+
+@both
+@pytest.mark.parametrize(
+    "address",
+    ["http://{}/v1", "http://{}:9/v1", "http://{}:99999", "http://{}/v1?key=1#x", "ftp://{}/v1", "{}:8080/v1"],
+)
+def test_no_address_gives_its_secrets_away(vendor: str, address: str) -> None:
+    url = address.format(f"someone:{CANARY}@localhost")
+    with WireServer() as server:
+        found, _, words = outcome(vendor, model_at(vendor, server, base_url=url))
+    assert found == Bad("invalid_request", retryable=False, sent=False)
+    assert "base URL" in words
+    assert CANARY not in words
+
+
+@both
+@pytest.mark.parametrize(
+    "script",
+    [Script((End.CLOSE,)), Script((promised(99, HALF), Pause(0.05), End.RESET)), Script((promised(99, ""), End.CLOSE))],
+    ids=["closed", "reset in the midst", "closed after the head"],
+)
+def test_a_broken_connection_says_to_whom(vendor: str, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_KEY", CANARY)
+    with WireServer() as server:
+        server.script(script)
+        model = model_at(vendor, server, base_url=f"{server.url}/{CANARY}?key={CANARY}", key_env="CANARY_KEY")
+        found, _, words = outcome(vendor, model)
+    assert isinstance(found, Bad)
+    assert found.kind == "connection"
+    assert words.startswith(f"{server.url}: ")
+    assert CANARY not in words
+
+
+@both
+def test_a_vendors_own_address_is_named_as_its_variable_has_it(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{vendor.upper()}_API_KEY", CANARY)
+    monkeypatch.setenv(f"{vendor.upper()}_BASE_URL", refused_url())
+    found, _, words = outcome(vendor, Model(name=f"{vendor}:x"))
+    assert found == Bad("connection", retryable=True, sent=False)
+    assert words.startswith(f"{os.environ[f'{vendor.upper()}_BASE_URL']}: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://models.example/v1/", "https://models.example:443"),
+        ("http://models.example", "http://models.example:80"),
+        ("http://me:secret@Models.example:8080/a/b?key=c#d", "http://models.example:8080"),
+        ("http://[::1]:9/v1", "http://[::1]:9"),
+        ("http://localhost:99999", ""),
+        ("http://[::1", ""),
+        ("nonsense", ""),
+        ("", ""),
+    ],
+)
+def test_a_place_is_scheme_host_and_port(url: str, place: str) -> None:
+    assert place_of(url) == place
 
 
 @both
