@@ -15,6 +15,7 @@ from orchestrator.pool import Model
 
 __all__ = [
     "Ask",
+    "CallersFault",
     "Completion",
     "Finish",
     "OnText",
@@ -98,6 +99,14 @@ class Quote:
 
 Ask = Callable[[str, Request], Awaitable[Completion]]
 """Calls a model of the pool by name, through the gate; raises `AttemptError`."""
+
+
+class CallersFault(Exception):
+    """On its way past those who would take it for a failure of the model's: what a function of the caller's raised."""
+
+    def __init__(self, raised: Exception) -> None:
+        self.raised = raised
+        super().__init__(f"{type(raised).__name__}: {raised}")
 
 
 class Provider(Protocol):

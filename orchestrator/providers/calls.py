@@ -13,6 +13,7 @@ from orchestrator.messages import Usage
 from orchestrator.pool import Model
 from orchestrator.providers.base import (
     CHARACTERS_PER_TOKEN,
+    CallersFault,
     Completion,
     OnText,
     Preparing,
@@ -60,7 +61,7 @@ class ModelCall:
             await self.provider.prepare(self.model)
 
     async def work(self, quote: Quote) -> Result:
-        """One try; its value is the completion."""
+        """One try; its value is the completion. Raises `CallersFault` where `on_text` does not bear what it hears."""
         request = replace(self.request, max_output=quote.max_output) if quote.max_output else self.request
         self.heard.clear()
         on_text = self._hand_on if self.on_text else None
@@ -69,7 +70,8 @@ class ModelCall:
     def _hand_on(self, text: str) -> None:
         self.heard.append(text)
         if self.on_text is not None:
-            self.on_text(text)
+            with _Blamed():
+                self.on_text(text)
 
     def control(self, purpose: Purpose, left: Callable[[], Left]) -> Call:
         """The call of a router or merge agent: no attempt, two retries."""
@@ -85,6 +87,18 @@ class ModelCall:
             bill=self.bill,
             delivered=lambda: "".join(self.heard),
         )
+
+
+class _Blamed:
+    """Whoever hears a model's words may fail, too; none of the model's handlers is to see that."""
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Let a fault pass as the caller's; raises `CallersFault`."""
+        if isinstance(error, Exception):
+            raise CallersFault(error) from error
 
 
 def billed(completion: Completion, quote: Quote, bill: Callable[[Usage], Decimal | None]) -> Result:
