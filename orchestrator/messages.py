@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeGuard, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -30,6 +31,10 @@ __all__ = [
     "as_question",
     "as_text",
 ]
+
+_IMAGE = re.compile(r"https://[^\s/]+\S*|data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}")
+_LONGEST_SHOWN = 120
+"""Characters of odd input that an error repeats; an image may have millions."""
 
 Role = Literal["system", "user", "assistant", "tool"]
 Encoding = Literal["tools", "tags"]
@@ -57,6 +62,8 @@ class Message:
     """Of an assistant: the tools it wants called."""
     call_id: str = ""
     """Of a tool: the call that this is the result of."""
+    images: tuple[str, ...] = ()
+    """Of a user: `https://…` addresses, or `data:image/…;base64,…` URIs that hold the images themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +83,14 @@ class Question:
         """The last thing a user said."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """All images that came with it, in order."""
+        return tuple(image for message in self.messages for image in message.images)
 
-Asked = str | Question | Sequence[Message | Mapping[str, str]]
-"""What callers may hand over as a question."""
+
+Asked = str | Question | Sequence[Message | Mapping[str, object]]
+"""What callers may hand over as a question; messages may be as OpenAI writes them, their content text or parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +198,7 @@ def as_text(value: object) -> str:
 
 
 def as_question(asked: Asked) -> Question:
-    """Any accepted form of a question as a `Question`; raises `ConfigError` on an empty one."""
+    """Any accepted form of a question as a `Question`; raises `ConfigError` on an empty one, or odd messages in it."""
     match asked:
         case Question():
             question = asked
@@ -196,17 +208,60 @@ def as_question(asked: Asked) -> Question:
             question = Question(tuple(_as_message(entry, index) for index, entry in enumerate(asked)))
     if not question.text.strip():
         raise ConfigError("the question is empty", field="question", expected="some text from a user")
+    for index, message in enumerate(question.messages):
+        _check_images(message, f"messages[{index}]")
     return replace(question, choices=tuple(question.choices))
 
 
-def _as_message(entry: Message | Mapping[str, str], index: int) -> Message:
+def _as_message(entry: object, index: int) -> Message:
     if isinstance(entry, Message):
         return entry
-    role, content = entry.get("role"), entry.get("content")
-    if role not in ("system", "user", "assistant") or not isinstance(content, str):
-        raise ConfigError(
-            f"not a message: {dict(entry)!r}",
-            field=f"messages[{index}]",
-            expected='{"role": "system" | "user" | "assistant", "content": text}',
-        )
-    return Message(role, content)
+    given: Mapping[str, object] = entry if _is_table(entry) else {}
+    role, content, field = given.get("role"), given.get("content"), f"messages[{index}]"
+    if role in ("system", "user", "assistant") and isinstance(content, str):
+        return Message(role, content)
+    if role in ("system", "user", "assistant") and isinstance(content, Sequence):
+        found = cast("Sequence[object]", content)
+        parts = [_part(part, f"{field}.content[{number}]") for number, part in enumerate(found)]
+        images = tuple(url for kind, url in parts if kind == "image")
+        return Message(role, "\n".join(text for kind, text in parts if kind == "text"), images=images)
+    raise ConfigError(
+        f"not a message: {_brief(entry)}",
+        field=field,
+        expected='{"role": "system" | "user" | "assistant", "content": text or a list of parts}',
+    )
+
+
+def _part(part: object, field: str) -> tuple[Literal["text", "image"], str]:
+    """Text or an image's address, out of one part of a message's content."""
+    given: Mapping[str, object] = part if _is_table(part) else {}
+    match given.get("type"), given.get("text"), given.get("image_url"):
+        case "text", str(text), _:
+            return "text", text
+        case "image_url", _, held if _is_table(held):
+            url = held.get("url")
+            if isinstance(url, str) and held.get("detail", "auto") == "auto":  # no other would be kept to
+                return "image", url
+        case _:
+            pass
+    expected = '{"type": "text", "text": …} or {"type": "image_url", "image_url": {"url": …}}'
+    raise ConfigError(f"not a part of a message: {_brief(part)}", field=field, expected=expected)
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, Mapping)
+
+
+def _check_images(message: Message, field: str) -> None:
+    if message.images and message.role != "user":
+        raise ConfigError(f"an image from the {message.role}", field=field, expected="images from a user only")
+    for image in message.images:
+        if not _IMAGE.fullmatch(image):
+            expected = "https://… or data:image/…;base64,…"
+            raise ConfigError(f"not the address of an image: {_brief(image)}", field=field, expected=expected)
+
+
+def _brief(value: object) -> str:
+    """A value as Python writes it, its beginning only where it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "…"

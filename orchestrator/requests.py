@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from orchestrator.messages import Message, Question, as_text
 from orchestrator.pool import Agent, Model
@@ -12,13 +13,17 @@ __all__ = ["expert_request"]
 
 
 def expert_request(agent: Agent, model: Model, question: Question, query: str, inputs: Mapping[str, object]) -> Request:
-    """The request for one consultation; `inputs` are the artifacts that are there, by name."""
-    asked = (Message("user", query),) if query else question.messages
+    """The request for one consultation; `inputs` are the artifacts that are there, by name.
+
+    A query stands for itself, so whoever takes no images can be asked it; to others the question's images come along.
+    """
+    images = question.images if "image" in model.modalities else ()
+    asked = (Message("user", query, images=images),) if query else question.messages
     given = {name: inputs[name] for name in (*agent.consumes, *agent.optional) if name != "question" and name in inputs}
     if given:
         blocks = "\n\n".join(f"{name}:\n{as_text(value)}" for name, value in sorted(given.items()))
         last = asked[-1]
-        asked = (*asked[:-1], Message(last.role, f"{last.content}\n\n{blocks}"))
+        asked = (*asked[:-1], replace(last, content=f"{last.content}\n\n{blocks}"))
     system = (Message("system", agent.prompt),) if agent.prompt else ()
     return Request(
         (*system, *asked),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -253,6 +254,29 @@ def test_a_cassette_of_an_earlier_day_still_answers() -> None:
     replay.finish()
 
 
+def test_an_image_and_a_schema_make_another_call(tmp_path: Path) -> None:
+    plain = Request((Message("user", "q"),))
+    shown = [replace(plain, messages=(Message("user", "q", images=(f"https://a.example/{n}",)),)) for n in range(2)]
+    held = [replace(plain, schema=schema) for schema in ({}, {"type": "object"})]
+    requests = [plain, *shown, *held]
+    path = tmp_path / "c.jsonl"
+    recording = RecordingProvider(ScriptProvider({"m": [str(n) for n in range(5)]}), path)
+    for request in requests:
+        asyncio.run(recording.complete(MODEL, request))
+    replay = ReplayProvider(path)
+    replies = [asyncio.run(replay.complete(MODEL, request)).text for request in reversed(requests)]
+    assert replies == ["4", "3", "2", "1", "0"]
+    replay.finish()
+
+
+def test_a_difference_is_told_without_a_whole_image(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "c.jsonl", "one")
+    huge = Message("user", "q", images=("data:image/png;base64," + "A" * 100_000,))
+    with pytest.raises(ReplayMismatch, match="images") as raised:
+        asyncio.run(ReplayProvider(path).complete(MODEL, Request((huge,))))
+    assert len(str(raised.value)) < 5_000
+
+
 ANY = st.text(st.characters(), max_size=20)
 USAGES = st.none() | st.builds(Usage, *([st.integers(0, 10**9)] * 5))
 COMPLETIONS = st.builds(
@@ -260,10 +284,13 @@ COMPLETIONS = st.builds(
     st.sampled_from(["stop", "length", "calls", "refusal"]), USAGES,
     st.none() | st.decimals(0, 1, places=9), ANY,
 )  # fmt: skip
+IMAGES = st.lists(st.sampled_from(["https://a.example/b", "data:image/png;base64,AAAA"]), max_size=2).map(tuple)
+MESSAGES = st.builds(Message, st.sampled_from(["system", "user", "tool"]), ANY, images=IMAGES)
 REQUESTS = st.builds(
-    Request, st.lists(st.builds(Message, st.sampled_from(["system", "user", "tool"]), ANY), max_size=3).map(tuple),
+    Request,
+    st.lists(MESSAGES, max_size=3).map(tuple),
     st.just(()) | st.just((ToolSpec("t", "", {"type": "object", "é": [1, None]}),)),
-    st.integers(1, 9), st.none() | st.floats(0, 2), st.none() | ANY,
+    st.integers(1, 9), st.none() | st.floats(0, 2), st.none() | ANY, st.none() | st.just({"é": [None]}),
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from inline_snapshot import snapshot
 from pydantic import JsonValue
 
 from orchestrator import ConfigError, Model, Orchestrator, load_folder, load_pool
-from orchestrator.pool import descriptor_schema, parse_model_name
+from orchestrator.pool import descriptor_schema, parse_model_name, priced
 from orchestrator.pool.descriptors import KNOWN_PROVIDERS
 from orchestrator.pool.files import pool_names
 
@@ -341,6 +341,35 @@ BROKEN = [
         ),
     ),
     Broken(
+        "images alone",
+        {"a.toml": GPT + 'modalities = ["image"]\n' + TOOL},
+        snapshot(
+            [
+                "pool/a.toml: `models.openai:gpt-4o.modalities`: cannot be ['image']; expected a list with \"text\"",
+                "in it",
+            ]
+        ),
+    ),
+    Broken(
+        "a modality that nobody knows",
+        {"a.toml": GPT + 'modalities = ["text", "smell"]\n' + TOOL},
+        snapshot(
+            [
+                "pool/a.toml: `models.openai:gpt-4o.modalities.1`: cannot be 'smell'; expected 'text' or 'image'",
+            ]
+        ),
+    ),
+    Broken(
+        "tool calls of a model that calls no tools",
+        {"a.toml": GPT + 'encoding = "tools"\ntools = false\n' + TOOL},
+        snapshot(
+            [
+                "pool/a.toml: `models.openai:gpt-4o`: writes actions by tool calls, which it cannot make;",
+                'expected encoding = "tags", or tools = true',
+            ]
+        ),
+    ),
+    Broken(
         "a negative price",
         {"a.toml": GPT + PRICE.replace("2.5", "-2.5")},
         snapshot(["pool/a.toml: `models.openai:gpt-4o.price.input`: cannot be -2.5; expected a number of at least 0"]),
@@ -536,6 +565,32 @@ def test_an_id_does_not_replace_a_provider(fields: dict[str, str]) -> None:
         Model.model_validate(fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "modalities"),
+    [
+        ({"name": "openai:gpt-4o"}, ("text", "image")),
+        ({"name": "anthropic:claude"}, ("text", "image")),
+        ({"name": "anthropic:claude", "modalities": ["text"]}, ("text",)),
+        ({"name": "openai:gpt-4o", "base_url": "https://proxy.example/v1", "provider": "openai"}, ("text",)),
+        ({"name": "ollama:llava"}, ("text",)),
+        ({"name": "ollama:llava", "modalities": ["text", "image"]}, ("text", "image")),
+        ({"name": "script:m"}, ("text",)),
+    ],
+)
+def test_who_takes_images(fields: dict[str, object], modalities: tuple[str, ...]) -> None:
+    model = Model.model_validate(fields)
+    assert (model.modalities, model.tools, model.structured) == (modalities, True, True)
+    assert priced(model).modalities == modalities
+
+
+def test_a_router_without_tools_writes_tags() -> None:
+    assert Model(name="script:m").encoding == "tools"
+    model = Model(name="script:m", tools=False)
+    assert model.encoding == "tags"
+    assert Model.model_validate(model.model_dump()) == model
+    assert Model(name="script:m", tools=False, encoding="tags").encoding == "tags"
+
+
 def test_the_same_model_in_two_folders_is_one_model(tmp_path: Path) -> None:
     folder_of({"a/models.toml": GPT + PRICE, "b/models.toml": GPT + PRICE + TOOL}, tmp_path)
     assert list(load_folder(tmp_path).models) == ["openai:gpt-4o"]
@@ -654,6 +709,10 @@ def test_our_own_descriptors_keep_to_the_schema(path: Path) -> None:
         (TOOL + "consumes = []\n", ".agents.sums.consumes: no list, or too short"),
         ("[pool]\ngoals = []\n", ".pool: fits none"),
         (GPT + PRICE + "max_output = 10\n" + TOOL + "retries = 2\n", None),
+        (GPT + 'modalities = ["text", "image"]\ntools = false\nstructured = false\n' + TOOL, None),
+        (GPT + "modalities = []\n", ".models.openai:gpt-4o.modalities: no list, or too short"),
+        (GPT + "tools = 1\n", ".models.openai:gpt-4o.tools: no boolean"),
+        (GPT + 'structured = "yes"\n', ".models.openai:gpt-4o.structured: no boolean"),
     ],
 )
 def test_the_schema_refuses_what_loading_refuses(text: str, fault: str | None, tmp_path: Path) -> None:

@@ -256,19 +256,18 @@ def _question(wanted: Wanted) -> Question:
     return Question((Message("system", _text(wanted.system)), *asked.messages))
 
 
-def _listed(path: Path) -> list[Message | Mapping[str, str]]:
+def _listed(path: Path) -> list[Message | Mapping[str, object]]:
     try:
         found: object = json.loads(_text(path))
     except ValueError as error:
         raise typer.BadParameter(f"--messages {path}: no JSON: {error}") from error
     if not isinstance(found, list):
         raise typer.BadParameter(f"--messages {path}: expected a list of messages")
-    return cast("list[Message | Mapping[str, str]]", found)
+    return cast("list[Message | Mapping[str, object]]", found)
 
 
 def _attached(asked: Question, wanted: Wanted, pool: Pool) -> Question:
     """The question with the attached files behind it; raises BadParameter where they are more than a model holds."""
-    from orchestrator.messages import Message
     from orchestrator.providers.base import CHARACTERS_PER_TOKEN
 
     if not wanted.file:
@@ -281,7 +280,7 @@ def _attached(asked: Question, wanted: Wanted, pool: Pool) -> Question:
         raise typer.BadParameter(f"--file: about {tokens:,} tokens are attached, there is room for {room:,}")
     last = asked.messages[-1]
     content = "\n\n".join([last.content, *texts])
-    return replace(asked, messages=(*asked.messages[:-1], Message(last.role, content)))
+    return replace(asked, messages=(*asked.messages[:-1], replace(last, content=content)))
 
 
 def _text(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,10 @@ LOCAL_SERVERS: Mapping[str, str] = MappingProxyType(
 KNOWN_PROVIDERS: tuple[str, ...] = tuple(sorted({"anthropic", "openai", "recorded", "script", *LOCAL_SERVERS}))
 """Words that may stand before the first colon of a model's name."""
 
+SEEING = ("anthropic", "openai")
+"""Vendors whose current models take images; what they do not take, they refuse."""
+Modality = Literal["text", "image"]
+
 NOT_IN_TABLES = frozenset({"name", "source", "claim"})
 """Fields that a table of a file does not state: the table's own name, where it stands, a Python function."""
 
@@ -59,6 +63,9 @@ ToolFunction = Callable[..., object]
 """A tool: keyword arguments named after artifacts in, an artifact out; plain or async."""
 Claiming = Callable[..., object]
 """A cheap test of a question: how surely the tool can take it, as a probability or a `Claim`."""
+
+
+Word = TypeVar("Word", bound=str)
 
 
 def _exact(value: object) -> object:
@@ -71,16 +78,27 @@ def _identifier(name: str) -> str:
     return name
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+def _distinct(names: tuple[Word, ...]) -> tuple[Word, ...]:
     if len(set(names)) < len(names):
         raise PydanticCustomError("distinct", "each name once")
     return names
+
+
+def _with_text(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+    if "text" not in modalities:
+        raise PydanticCustomError("modalities", 'a list with "text" in it')
+    return modalities
 
 
 Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0)]
 Name = Annotated[str, AfterValidator(_identifier)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[Name, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
+
+
+Modalities = Annotated[
+    tuple[Modality, ...], Field(strict=False, min_length=1), AfterValidator(_distinct), AfterValidator(_with_text)
+]
 
 
 class Descriptor(BaseModel):
@@ -140,7 +158,13 @@ class Model(Descriptor):
     key_env: str | None = None
     """Environment variable that holds the key; by default the vendor's own, and none where a base URL is set."""
     encoding: Encoding = "tools"
-    """How it writes actions when it is a router: by tool calls, or in tags."""
+    """How it writes actions when it is a router: by tool calls, or in tags, the default where `tools` is false."""
+    modalities: Modalities = ("text",)
+    """What it takes: text, and perhaps images; by default the vendors' own models take both, and all others text."""
+    tools: bool = True
+    """Whether it can be offered tools."""
+    structured: bool = True
+    """Whether it can be held to a JSON Schema."""
     price: Price | None = None
     free: bool = False
     """True for what costs nothing, such as a local server; an absent price is unknown, not zero."""
@@ -158,6 +182,13 @@ class Model(Descriptor):
         provider, model_id = parse_model_name(self.name, provider=self.provider, base_url=self.base_url)
         object.__setattr__(self, "provider", provider)
         object.__setattr__(self, "id", self.id or model_id)
+        if provider in SEEING and self.base_url is None and "modalities" not in self.model_fields_set:
+            object.__setattr__(self, "modalities", ("text", "image"))
+        if not self.tools and self.encoding == "tools":
+            if "encoding" in self.model_fields_set:
+                problem = "writes actions by tool calls, which it cannot make"
+                raise PydanticCustomError("encoding", 'encoding = "tags", or tools = true', {"problem": problem})
+            object.__setattr__(self, "encoding", "tags")
         if provider in LOCAL_SERVERS:
             object.__setattr__(self, "base_url", self.base_url or LOCAL_SERVERS[provider])
             object.__setattr__(self, "free", self.price is None)

@@ -206,6 +206,8 @@ def _body(model: Model, request: Request, *, stream: bool) -> dict[str, object]:
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         body["tool_choice"] = {"type": "auto"}
+    if request.schema is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": _schema(dict(request.schema))}}
     if stream:
         body["stream"] = True
     return body
@@ -225,10 +227,10 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, object]]:
 
 
 def _blocks(message: Message) -> list[dict[str, object]]:
-    """The parts of a message; blank text is left out, since Anthropic refuses it."""
+    """The parts of a message, images first, as is advised; blank text is left out, since Anthropic refuses it."""
     if message.role == "tool":
         return [{"type": "tool_result", "tool_use_id": _fit(message.call_id), "content": message.content}]
-    blocks: list[dict[str, object]] = []
+    blocks: list[dict[str, object]] = [{"type": "image", "source": _source(image)} for image in message.images]
     if message.content.strip():
         blocks.append({"type": "text", "text": message.content})
     blocks.extend(
@@ -236,6 +238,21 @@ def _blocks(message: Message) -> list[dict[str, object]]:
         for call in message.calls
     )
     return blocks
+
+
+def _source(image: str) -> dict[str, object]:
+    kind, held, data = image.removeprefix("data:").partition(";base64,")
+    return {"type": "base64", "media_type": kind, "data": data} if held else {"type": "url", "url": image}
+
+
+def _schema(schema: dict[str, object]) -> dict[str, object]:
+    """The schema in Anthropic's words, as its SDK translates it; what that cannot translate, the server may judge."""
+    import anthropic
+
+    try:
+        return anthropic.transform_schema(schema)
+    except (AssertionError, AttributeError, TypeError, ValueError):
+        return schema
 
 
 def _fit(call_id: str) -> str:

@@ -14,6 +14,7 @@ from orchestrator.messages import Message, ToolCall, Usage
 from orchestrator.pool import Model
 
 __all__ = [
+    "IMAGE_TOKENS",
     "Ask",
     "CallersFault",
     "Completion",
@@ -28,6 +29,7 @@ __all__ = [
     "estimated_tokens",
     "list_price_quote",
     "quoted",
+    "unfit",
 ]
 
 Finish = Literal["stop", "length", "calls", "refusal"]
@@ -37,6 +39,8 @@ OnText = Callable[[str], None]
 
 CHARACTERS_PER_TOKEN = 2
 """Estimates go upward: tokenizers take about four characters of English to a token."""
+IMAGE_TOKENS = 5_000
+"""Tokens that an image counts for, whatever its size; Anthropic's high-resolution models count at most 4,784."""
 SMALLEST_OUTPUT = 256
 """Tokens of output below which a clipped request is not worth sending."""
 
@@ -61,6 +65,8 @@ class Request:
     temperature: float | None = None
     case: str | None = None
     """Id of the recorded case, on recorded outcomes."""
+    schema: Mapping[str, object] | None = None
+    """JSON Schema for the text of the reply. Not every server keeps to it, so whoever asks checks the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,17 @@ class Preparing(Protocol):
         ...
 
 
+def unfit(model: Model, request: Request) -> str | None:
+    """Why a model lacks what a request takes, whatever the price; None where it lacks nothing."""
+    if "image" not in model.modalities and any(message.images for message in request.messages):
+        return "it takes no images"
+    if request.tools and not model.tools:
+        return "it calls no tools"
+    if request.schema is not None and not model.structured:
+        return "it keeps to no JSON Schema"
+    return None
+
+
 def quoted(
     provider: Provider,
     model: Model,
@@ -143,20 +160,23 @@ def quoted(
     mean_output: float | None = None,
     left: Left = UNLIMITED,
 ) -> Quote:
-    """What a try takes: as the provider says, else at list price."""
-    if isinstance(provider, Quoting):
+    """What a try takes: as the provider says, else at list price; nobody is asked of what the model is unfit for."""
+    if isinstance(provider, Quoting) and unfit(model, request) is None:
         return provider.quote(model, request)
     return list_price_quote(model, request, mean_output=mean_output, left=left)
 
 
 def estimated_tokens(request: Request) -> int:
-    """Tokens of a request's input, estimated upward from its characters."""
+    """Tokens of a request's input, estimated upward from its characters and the number of its images."""
     characters = sum(
         len(m.content) + sum(len(call.name) + len(call.arguments) for call in m.calls) for m in request.messages
     )
     if request.tools:
         characters += sum(len(t.name) + len(t.description) + len(json.dumps(dict(t.parameters))) for t in request.tools)
-    return ceil(characters / CHARACTERS_PER_TOKEN)
+    if request.schema is not None:
+        characters += len(json.dumps(dict(request.schema)))
+    images = sum(len(message.images) for message in request.messages)
+    return ceil(characters / CHARACTERS_PER_TOKEN) + images * IMAGE_TOKENS
 
 
 def list_price_quote(
@@ -164,15 +184,14 @@ def list_price_quote(
 ) -> Quote:
     """What a try takes at list price; the output is clipped to what `left` pays for, not below 256 tokens.
 
-    `mean_output` are the output tokens seen on average, a quarter of the maximum where none were seen.
+    `mean_output` are the output tokens seen on average, a quarter of the maximum where none were seen. What a model is
+    unfit for, or has no room for, has no price.
     """
     tokens_in, most = estimated_tokens(request), min(request.max_output, model.max_output)
+    if (why_not := unfit(model, request) or _too_long(model, tokens_in, most)) is not None:
+        return Quote(None, None, None, tokens_in + most, tokens_in, most, why_not)
     if model.context_window is not None:
-        room = model.context_window - tokens_in
-        if room < min(SMALLEST_OUTPUT, most):
-            why_not = f"needs about {tokens_in:,} tokens and room to answer, it holds {model.context_window:,}"
-            return Quote(None, None, None, tokens_in + most, tokens_in, most, why_not)
-        most = min(most, room)
+        most = min(most, model.context_window - tokens_in)
     if left.tokens is not None:
         most = _clipped(most, left.tokens - tokens_in)
     usual = ceil(mean_output if mean_output is not None else most / 4)
@@ -192,3 +211,10 @@ def list_price_quote(
 def _clipped(most: int, affordable: int) -> int:
     """Tokens of output that can be paid for; all of them where so few could be that it is not worth asking."""
     return min(most, affordable) if affordable >= min(SMALLEST_OUTPUT, most) else most
+
+
+def _too_long(model: Model, tokens_in: int, most: int) -> str | None:
+    """Why a context window cannot hold so many tokens and an answer."""
+    if model.context_window is None or model.context_window - tokens_in >= min(SMALLEST_OUTPUT, most):
+        return None
+    return f"needs about {tokens_in:,} tokens and room to answer, it holds {model.context_window:,}"

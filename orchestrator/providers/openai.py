@@ -22,6 +22,7 @@ from orchestrator.providers.answers import (
 from orchestrator.providers.base import Completion, Finish, OnText, Request, ToolSpec
 from orchestrator.providers.clients import CONNECT_SECONDS, Clients, ambient_headers, key_for, posted, trust
 from orchestrator.providers.faults import connection_fault, is_table, place_of, status_fault, transport_errors
+from orchestrator.providers.schemas import strict_form
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -197,14 +198,22 @@ def _body(client: AsyncOpenAI, model: Model, request: Request, *, stream: bool) 
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         body["tool_choice"] = "auto"
+    if request.schema is not None:
+        body["response_format"] = _format(dict(request.schema))
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body
 
 
 def _message(message: Message) -> dict[str, object]:
-    """A message; its content is text even beside calls, since null breaks some servers and none needs it."""
+    """A message; its content is text even beside calls, since null breaks some servers and none needs it.
+
+    Parts, which break some servers, are sent only where there are images.
+    """
     entry: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.images:
+        images = [{"type": "image_url", "image_url": {"url": image}} for image in message.images]
+        entry["content"] = [*images, {"type": "text", "text": message.content}]
     if message.role == "tool":
         entry["tool_call_id"] = message.call_id
     if message.calls:
@@ -215,6 +224,13 @@ def _message(message: Message) -> dict[str, object]:
 def _sent_call(call: ToolCall) -> dict[str, object]:
     function = {"name": call.name, "arguments": as_json(sound_arguments(call))}
     return {"id": call.id, "type": "function", "function": function}
+
+
+def _format(schema: dict[str, object]) -> dict[str, object]:
+    """The form of the reply; where the schema is not one for strict mode, OpenAI takes it as a wish."""
+    strict = strict_form(schema)
+    form = {"name": "reply", "schema": strict or schema, "strict": strict is not None}
+    return {"type": "json_schema", "json_schema": form}
 
 
 def _tool(tool: ToolSpec) -> dict[str, object]:

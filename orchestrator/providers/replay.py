@@ -27,6 +27,8 @@ _NOTE = b'{"keys": '
 """How the line begins that says which keys were found; calls begin otherwise."""
 CUT_OFF = "no reply in time"
 """The error of a call that was cut off from outside: by the time limit of a try, mostly."""
+LONGEST_LINE = 2_000
+"""Characters of a line of a difference that are shown."""
 _ONCE: Mapping[str, object] = {"must_call": False}
 """What requests held once: the keys of all calls are made of it, so that old cassettes replay."""
 
@@ -150,7 +152,7 @@ class ReplayProvider:
 
         nearest = max(texts, key=likeness)
         lines = difflib.unified_diff(nearest.splitlines(), here.splitlines(), "recorded", "asked", lineterm="", n=1)
-        return f"{problem}; the nearest recorded one differs:\n" + "\n".join(lines)
+        return f"{problem}; the nearest recorded one differs:\n" + "\n".join(map(_shortened, lines))
 
 
 def read_cassette(path: Path) -> list[_Entry]:
@@ -196,8 +198,11 @@ def _entry(line: bytes, path: Path, number: int) -> _Entry:
 
 
 def _asked(request: Request) -> dict[str, object]:
+    """A request as it is written, and as keys are made of it: what came later stands in it only where it is used."""
     plain: dict[str, object] = _REQUEST.dump_python(request, mode="json")
-    return {**plain, **_ONCE}
+    messages = [{k: v for k, v in table(m).items() if k != "images" or v} for m in rows(plain["messages"])]
+    used = {key: value for key, value in plain.items() if key != "schema" or value is not None}
+    return {**used, "messages": messages, **_ONCE}
 
 
 def _key(model: Model, asked: dict[str, object]) -> str:
@@ -210,6 +215,11 @@ def _text(model: str, asked: dict[str, object]) -> str:
 
 def _pretty(entry: _Entry) -> str:
     return _text(entry.model, entry.request)
+
+
+def _shortened(line: str) -> str:
+    """A line for people; an image in it may have millions of characters."""
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
 
 
 def _failure(error: AttemptError) -> _Failure:

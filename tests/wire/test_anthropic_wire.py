@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
 
 from orchestrator.messages import Message, ToolCall, Usage
+from orchestrator.providers.answers import as_json
 from orchestrator.providers.base import Completion, Request, ToolSpec
 from tests.wire.outcomes import ASKED, Bad, Case, asked, cases, model_at, outcome
 from tests.wire.server import End, Pause, WireServer, stream, whole
@@ -314,6 +319,64 @@ def test_a_request_in_anthropics_words() -> None:
         "tools": [{"name": "weather", "description": "The weather of a city.", "input_schema": SCHEMA}],
         "tool_choice": {"type": "auto"},
     }
+
+
+CAT, DOT = "https://pictures.example/cat.png", "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_images_come_before_the_text() -> None:
+    said = (Message("user", "What is this?", images=(CAT, DOT)), Message("user", " ", images=(CAT,)))
+    seen, _ = asked("anthropic", Case("", whole(message("Paris.")), PARIS), Request(said))
+    there = {"type": "image", "source": {"type": "url", "url": CAT}}
+    here = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    assert seen.body["messages"] == [
+        {"role": "user", "content": [there, here, {"type": "text", "text": "What is this?"}, there]}
+    ]
+
+
+CITY = Completion('{"city": "Paris"}', usage=COUNTED)
+ODD: list[Json] = [
+    {"type": ["object", "null"]},
+    {"properties": {"n": True}},
+    {"type": "object", "properties": []},
+    {},
+]
+"""Schemas that the SDK cannot translate."""
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent"),
+    [
+        (
+            {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]},
+            {
+                "type": "object",
+                "properties": {"n": {"type": "integer", "description": "{minimum: 1}"}},
+                "required": ["n"],
+                "additionalProperties": False,
+            },
+        ),
+        *((odd, odd) for odd in ODD),
+    ],
+    ids=as_json,
+)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_schema_is_sent_as_the_form_of_the_reply(schema: Json, sent: Json, streamed: bool) -> None:
+    """In the words that Anthropic knows; what its SDK cannot put into them goes as it is."""
+    script = stream(*message_events('{"city": ', '"Paris"}')) if streamed else whole(message(CITY.text))
+    request = replace(ASKED, schema=MappingProxyType(schema), tools=TOOLS)
+    before = deepcopy(schema)
+    seen, _ = asked("anthropic", Case("", script, CITY, streamed), request)
+    assert seen.body["output_config"] == {"format": {"type": "json_schema", "schema": sent}}
+    assert "tools" in seen.body
+    assert schema == before
+
+
+def test_a_server_that_refuses_a_schema_is_survived() -> None:
+    refused = whole(
+        {"type": "error", "error": {"type": "invalid_request_error", "message": "output_config"}}, status=400
+    )
+    asked("anthropic", Case("", refused, Bad("invalid_request", retryable=False)), replace(ASKED, schema=SCHEMA))
 
 
 def test_nothing_is_sent_that_was_not_asked_for() -> None:

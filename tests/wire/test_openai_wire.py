@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import monotonic
+from types import MappingProxyType
 
 import pytest
 
@@ -331,6 +332,61 @@ def test_a_request_in_openais_words() -> None:
         ],
         "tool_choice": "auto",
     }
+
+
+CAT, DOT = "https://pictures.example/cat.png", "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_images_are_sent_as_parts_and_all_else_stays_text() -> None:
+    said = (Message("system", "Be brief."), Message("user", "What is this?", images=(CAT, DOT)))
+    seen, _ = asked("openai", Case("", whole(chat("Paris.")), PARIS), Request((*said, Message("user", "Well?"))))
+    assert seen.body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "image_url", "image_url": {"url": CAT}},
+                {"type": "image_url", "image_url": {"url": DOT}},
+                {"type": "text", "text": "What is this?"},
+            ],
+        },
+        {"role": "user", "content": "Well?"},
+    ]
+
+
+OPEN: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CITY = Completion('{"city": "Paris"}', usage=COUNTED)
+
+
+@pytest.mark.parametrize(
+    ("schema", "form"),
+    [
+        (OPEN, {"schema": {**OPEN, "additionalProperties": False}, "strict": True}),
+        ({**OPEN, "required": []}, {"schema": {**OPEN, "required": []}, "strict": False}),
+    ],
+    ids=["strict", "a wish"],
+)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_schema_is_sent_as_the_form_of_the_reply(schema: Json, form: Json, streamed: bool) -> None:
+    script = stream(*chat_chunks('{"city": ', '"Paris"}'), DONE) if streamed else whole(chat(CITY.text))
+    request = replace(ASKED, schema=MappingProxyType(schema), tools=TOOLS)
+    seen, _ = asked("openai", Case("", script, CITY, streamed), request)
+    assert seen.body["response_format"] == {"type": "json_schema", "json_schema": {"name": "reply", **form}}
+    assert "tools" in seen.body
+
+
+@cases(
+    Case("ignored", whole(chat("Paris.")), PARIS),
+    Case(
+        "refused",
+        whole({"error": {"message": "Invalid schema for response_format", "param": "response_format"}}, status=400),
+        Bad("invalid_request", retryable=False),
+    ),
+    Case("500 (llama-cpp-python)", whole({"error": {"message": ""}}, status=500), Bad("server", retryable=True)),
+)
+def test_a_server_that_knows_no_schemas_is_survived(case: Case) -> None:
+    seen, _ = asked("openai", case, replace(ASKED, schema=OPEN))
+    assert "response_format" in seen.body
 
 
 def test_nothing_is_sent_that_was_not_asked_for() -> None:

@@ -191,6 +191,34 @@ def test_messages_and_models_of_the_command_line(server: WireServer, shell: Shel
     assert [(each["role"], each["content"]) for each in sent[1:]] == [(m["role"], m["content"]) for m in talk]
 
 
+def test_an_image_goes_with_its_message_from_the_file_to_the_vendor(server: WireServer, shell: Shell) -> None:
+    cat: Json = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    parts: list[Json] = [{"type": "text", "text": "What is this?"}, cat]
+    (shell.folder / "talk.json").write_text(json.dumps([{"role": "user", "content": parts}]), encoding="utf-8")
+    (shell.folder / "note.txt").write_text("It purrs.", encoding="utf-8")
+    server.script(says(routes(("gpt-6.1-sol", "Which animal is it?"))), says(answers("A cat.")), model=QUICK)
+    server.script(says("A cat."), model="gpt-6.1-sol")
+    told, _ = shell.decided(
+        "--messages", "talk.json", "--file", "note.txt", "--model", "openai:gpt-6.1-sol", "--router-model",
+        f"openai:{QUICK}",
+    )  # fmt: skip
+    assert (told["answer"], told["support"]) == ("A cat.", ["gpt-6.1-sol"])
+    sent = [cast("Json", seen.body)["messages"] for seen in server.requests]
+    assert sent[0][-1]["content"] == [cat, {"type": "text", "text": "What is this?\n\nFile note.txt:\nIt purrs."}]
+    assert sent[1][-1]["content"] == [cat, {"type": "text", "text": "Which animal is it?"}]
+    (began,) = [event for event in shell.trace(told).events if isinstance(event, RunStarted)]
+    assert began.question is not None
+    assert began.question[-1].images == (cat["image_url"]["url"],)
+
+
+def test_an_image_of_another_kind_is_a_usage_error(server: WireServer, shell: Shell) -> None:
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "cat.png"}}]
+    (shell.folder / "talk.json").write_text(json.dumps([{"role": "user", "content": parts}]), encoding="utf-8")
+    done = shell.run("run", "--messages", "talk.json", code=2)
+    assert "not the address of an image: 'cat.png'; expected https://" in done.stderr
+    assert server.requests == []
+
+
 def test_a_file_that_is_too_large_is_not_sent(server: WireServer, shell: Shell) -> None:
     (shell.folder / "large.txt").write_text("word " * 300_000, encoding="utf-8")
     done = shell.run("run", "What is this?", "--file", "large.txt", code=2)
