@@ -12,7 +12,6 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from orchestrator import ConfigError, Message, Model, Orchestrator, ProviderError, Usage
 from orchestrator.errors import AttemptError, FailureKind, RateLimited, ReplayMismatch
@@ -30,7 +29,6 @@ from orchestrator.providers.script import Line
 from orchestrator.routers import LLMRouter
 from orchestrator.runtime import Clocks
 from orchestrator.trace.events import Event
-from tests.conftest import ROOT
 from tests.fake_clock import FakeClock
 from tests.routing import DEAR, ENCODINGS, Adder, Encoding, answers, routes, sage, says, scripted
 from tests.runs import QUESTION, Ran, ask
@@ -238,19 +236,32 @@ def test_no_key_and_no_address_is_written(tmp_path: Path, monkeypatch: pytest.Mo
     assert "API_KEY" not in written
 
 
-def test_a_cassette_of_an_earlier_day_still_answers() -> None:
-    """Requests have lost and gained fields since it was recorded; the calls are the same."""
-    path = ROOT / "examples" / "data" / "larger.jsonl"
-    lines = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
-    calls = [line for line in lines if "request" in line]
-    assert calls
-    replay = ReplayProvider(path)
-    for line in calls:
-        was = line["request"]
-        asked = {field: was[field] for field in ("messages", "tools", "max_output", "temperature", "case")}
-        request = TypeAdapter(Request).validate_python(asked)
-        completion = asyncio.run(replay.complete(Model(name=line["model"]), request))
-        assert completion.text == line["completion"]["text"]
+EARLIER = """\
+{"key": "3826915e31408758f6a7ff8c45567e2c77de1e5a78de6fca651af3b82986db05", "model": "script:m", "request": {\
+"messages": [{"role": "system", "content": "Be brief.", "calls": [], "call_id": ""}, {"role": "user", "content": \
+"What is it?", "calls": [], "call_id": ""}, {"role": "assistant", "content": "", "calls": [{"id": "c1", "name": \
+"math", "arguments": "{\\"query\\": \\"2+2\\"}"}], "call_id": ""}, {"role": "tool", "content": "4", "calls": [], \
+"call_id": "c1"}], "tools": [{"name": "math", "description": "sums", "parameters": {"type": "object"}}], "must_call": \
+false, "max_output": 64, "temperature": 0.5, "case": "q1"}, "completion": {"text": "four"}, "failure": null}
+"""
+"""A line as it was recorded before requests lost and gained fields."""
+
+
+def test_a_cassette_of_an_earlier_day_still_answers(tmp_path: Path) -> None:
+    said = (
+        Message("system", "Be brief."),
+        Message("user", "What is it?"),
+        Message("assistant", "", (ToolCall("c1", "math", '{"query": "2+2"}'),)),
+        Message("tool", "4", call_id="c1"),
+    )
+    request = Request(said, (ToolSpec("math", "sums", {"type": "object"}),), 64, 0.5, "q1")
+    (tmp_path / "c.jsonl").write_text(EARLIER, encoding="ascii")
+    replay = ReplayProvider(tmp_path / "c.jsonl")
+    with pytest.raises(ReplayMismatch) as raised:
+        asyncio.run(replay.complete(MODEL, replace(request, case="q2")))
+    changed = [line for line in str(raised.value).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    assert changed == ['- "case": "q1",', '+ "case": "q2",']
+    assert asyncio.run(replay.complete(MODEL, request)).text == "four"
     replay.finish()
 
 

@@ -202,7 +202,7 @@ def _asked(request: Request) -> dict[str, object]:
     plain: dict[str, object] = _REQUEST.dump_python(request, mode="json")
     messages = [{k: v for k, v in table(m).items() if k != "images" or v} for m in rows(plain["messages"])]
     used = {key: value for key, value in plain.items() if key != "schema" or value is not None}
-    return {**used, "messages": messages, **_ONCE}
+    return {**used, "messages": messages}
 
 
 def _key(model: Model, asked: dict[str, object]) -> str:
@@ -210,7 +210,7 @@ def _key(model: Model, asked: dict[str, object]) -> str:
 
 
 def _text(model: str, asked: dict[str, object]) -> str:
-    return json.dumps({"model": model, **asked}, indent=1, sort_keys=True, ensure_ascii=False)
+    return json.dumps({"model": model, **asked, **_ONCE}, indent=1, sort_keys=True, ensure_ascii=False)
 
 
 def _pretty(entry: _Entry) -> str:
