@@ -251,6 +251,7 @@ def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext)
         work=asking.work,
         quote=asking.quote,
         repairs=REPAIRS,
+        prepare=asking.call.prepare,
         model=model.name,
         bill=asking.call.bill,
     )

@@ -69,8 +69,8 @@ BROKEN = [
         {"sums.toml": '[agent.sums]\ntool = "arithmetic"\n'},
         snapshot(
             [
-                "pool/sums.toml: `agent`: unknown key `agent`; expected one of agents, models, pool; did you mean",
-                "`agents`?",
+                "pool/sums.toml: `agent`: unknown key `agent`; expected one of agents, models, pool, risks; did",
+                "you mean `agents`?",
             ]
         ),
     ),

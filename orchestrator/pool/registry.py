@@ -116,7 +116,8 @@ class Pool:
                 )
 
     def _check_inputs(self, agent: Agent) -> None:
-        for artifact in (*agent.consumes, *agent.optional):
+        named = agent.optional if agent.source else ()  # a function's parameter with a default may stay unfilled
+        for artifact in (*agent.consumes, *named):
             if artifact not in self.artifacts:
                 raise _no_artifact(artifact, self.artifacts, agent.source, f"agents.{agent.name}.consumes")
 

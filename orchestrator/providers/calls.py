@@ -82,6 +82,7 @@ class ModelCall:
             timeout=CONTROL_TIMEOUT,
             retries=CONTROL_RETRIES,
             repairs=REPAIRS,
+            prepare=self.prepare,
             purpose=purpose,
             model=self.model.name,
             bill=self.bill,

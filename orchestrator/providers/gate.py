@@ -22,7 +22,7 @@ from orchestrator.errors import (
 )
 from orchestrator.health import BreakerChange, Clock, Health
 from orchestrator.messages import Usage
-from orchestrator.providers.base import Completion, Quote
+from orchestrator.providers.base import CallersFault, Completion, Quote
 from orchestrator.providers.injection import Injection, injected
 from orchestrator.trace import Journal
 from orchestrator.trace.events import BreakerChanged, Purpose, TryEnded, TryStarted
@@ -39,6 +39,10 @@ def _free(usage: Usage) -> Decimal:
     """Nothing, however much was used."""
     del usage
     return Decimal(0)
+
+
+async def _nothing() -> None:
+    """Nothing to prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Call:
     retries: int
     repairs: int = 0
     """Further tries that a malformed reply is worth."""
+    prepare: Callable[[], Awaitable[None]] = _nothing
+    """What there is to do before the first try, such as importing an SDK; no part of a try's time."""
     may_repeat: Callable[[AttemptError], bool] = bool
     """Whether a try that failed so may be made again at all."""
     attempt: int | None = None
@@ -134,7 +140,10 @@ class Gate:
     """On the clock; no try and no wait goes past it."""
 
     async def attempt(self, call: Call) -> Paid:
-        """Try until it works, until it is pointless, or until the retries are used up; raises nothing of ours."""
+        """Try until it works, until it is pointless, or until the retries are used up.
+
+        Raises nothing of ours but `ReplayMismatch`, and what a listener of the caller's own raises.
+        """
         started, total = self.clock(), _Sum()
         retrying = AsyncRetrying(
             stop=lambda state: stop_after_attempt(1 + call.retries + total.repairs)(state) or self._too_late(state),
@@ -146,6 +155,7 @@ class Gate:
         result: Result | None = None
         error: AttemptError | None = None
         try:
+            await call.prepare()
             result = await retrying(self._try, call, total)
         except AttemptError as failure:
             refused = failure.kind in ("breaker_open", "budget")  # of a further try: the cause is what failed before it
@@ -167,6 +177,9 @@ class Gate:
         except AttemptError as error:
             self._settle_failure(held, error, self.clock() - started)
             raise
+        except CallersFault as fault:
+            self._settle_broken_off(held, self.clock() - started, sent=True)
+            raise fault.raised from fault
         except (ReplayMismatch, asyncio.CancelledError) as error:
             self._settle_broken_off(held, self.clock() - started, sent=not isinstance(error, ReplayMismatch))
             raise
@@ -199,7 +212,7 @@ class Gate:
         except TimeoutError as error:
             problem = str(error) or f"no reply within {seconds:.3g} s"
             raise ProviderTimeout(problem, ours=seconds < call.timeout, partial=call.delivered()) from error
-        except (AttemptError, ReplayMismatch):
+        except (AttemptError, CallersFault, ReplayMismatch):
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

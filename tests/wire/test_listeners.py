@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.budget import UNLIMITED
 from orchestrator.providers import ModelCall, RecordingProvider
 from orchestrator.providers.base import CallersFault
 from tests.wire.outcomes import ASKED, model_at, provider_of
@@ -40,11 +41,11 @@ def test_what_a_listener_raises_comes_out_as_the_callers(
         door = RecordingProvider(provider_of(vendor), tmp_path / "run.cassette")
         call = ModelCall(door, model_at(vendor, server, free=True), ASKED, on_text=listen)
         with pytest.raises(CallersFault) as raised:
-            await call.work(call.quote(None))
+            await call.work(call.quote(UNLIMITED))
         assert raised.value.raised is fault
         assert call.heard == heard
         again = ModelCall(door, call.model, ASKED)
-        assert (await again.work(again.quote(None))).usage.output_tokens == 20
+        assert (await again.work(again.quote(UNLIMITED))).usage.output_tokens == 20
 
     with WireServer() as server:
         server.script(STREAMS[vendor] if streamed else spoken(vendor, Said("Paris.")), spoken(vendor, Said("Paris.")))
