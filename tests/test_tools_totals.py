@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from orchestrator.errors import ToolError
 from orchestrator.tools import tables, totals
 from orchestrator.tools.base import Claim, Resources
+from orchestrator.tools.tables import plain_name
+from tests.commands import orchestrate
 from tests.tools_cases import RESOURCES
 
 
@@ -199,3 +202,124 @@ def test_unreadable_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_other_questions_are_not_claimed(question: str) -> None:
     assert totals.claim(question, RESOURCES) == Claim(0.0)
+
+
+ORDERS = """Order ID,Sales Region,unit price,Note,price,price in orders,days with rain,unit price ($),2024,n & g,if paid
+1,North,2.50,first of two,1,100,5,0.5,9,1,3
+2,South,4,,2,200,6,0.5,9,1,3
+3,North,1.25,salt and pepper,3,300,7,0.5,9,1,3
+4,New York,7,with love,4,400,8,0.5,9,1,3
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the total of unit price in orders?", "14.75"),
+        ('sum of "unit price" where sales region is North', "3.75"),
+        ("sum of 'unit price' where `Sales Region` = “New York”", "7"),
+        ("What's the sum of 'unit price' where 'Order ID' >= 2?", "12.25"),
+        ('sum of "unit price" where "Sales Region" = North and "note" is "salt and pepper"', "1.25"),
+        ("sum of the unit price column in the orders table where note is first of two", "2.5"),
+        ("in orders, what is the highest unit price?", "7"),
+        ('In the table "orders", what is the highest unit price where order id is at most 3?', "4"),
+        ("how many rows in orders where sales region is North", "2"),
+        ("count of rows where sales-region != 'New York'", "3"),
+        ("sum of unit price where note is with love", "7"),
+        ("average of days with rain", "6.5"),
+        ("sum of order id where days with rain > 6 and sales region is new york", "4"),
+        ("sum of unit price ($)", "2"),
+        ("how many rows where unit price > 2 and unit price ($) = 0.5", "3"),
+        ("total of 2024 where 2024 > 5", "36"),
+        ("sum of n & g in orders", "4"),
+        ("sum of if paid", "12"),
+        # the longest header that is there counts, a quotation says which one is meant
+        ("sum of price in orders", "1000"),
+        ("sum of price in orders in orders", "1000"),
+        ('sum of "price" in orders', "10"),
+        ("sum of price in the table orders", "10"),
+        ("sum of price in orders.csv", "10"),
+    ],
+)
+def test_headers_of_several_words_and_tables_without_their_ending(tmp_path: Path, question: str, answer: str) -> None:
+    resources = given_table(tmp_path, ORDERS, "orders.csv")
+    assert totals.claim(question, resources).p > 0.9
+    assert totals.answer(question, resources) == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [
+        ("sum of unit prices", "orders.csv has no column `unit prices`; did you mean `unit price`?"),
+        ("sum of unit prices in orders", "orders.csv has no column `unit prices`; did you mean `unit price`?"),
+        ("sum of unit price in invoices", "no column `unit price in invoices`; did you mean `unit price`?"),
+        ("average unit price by sales region", "no column `unit price by sales region`; did you mean `unit price`?"),
+        ("sum of 2024 and 5", "no column `2024 and 5`; did you mean `2024`?"),
+        ("sum of colour in orders", "orders.csv has no column `colour`; it has Order ID, Sales Region,"),
+    ],
+)
+def test_what_comes_near_a_header_is_not_taken_for_it(tmp_path: Path, question: str, why: str) -> None:
+    resources = given_table(tmp_path, ORDERS, "orders.csv")
+    claim = totals.claim(question, resources)
+    assert claim.p == 0
+    assert why in claim.why
+    assert why in fails(question, resources)
+
+
+def test_a_header_that_reads_like_a_measure_is_no_guess(tmp_path: Path) -> None:
+    both = given_table(tmp_path, "total amount,amount,number of items,rows\n1,3,5,7\n", "bill.csv")
+    own = (
+        "`total amount` is a column of bill.csv itself: ask for the sum of `amount`, or for a measure of `total amount`"
+    )
+    assert fails("What is the total amount?", both) == own
+    assert totals.claim("What is the total amount?", both) == Claim(0.0, own)
+    rows = given_table(tmp_path, "count of rows\n1\n", "rows.csv")
+    assert "ask for the number of rows, or for a measure of `count of rows`" in fails("count of rows in rows", rows)
+    assert totals.answer("sum of total amount", both) == "1"
+    assert totals.answer("sum of amount", both) == "3"
+    assert totals.answer("total of number of items in bill", both) == "5"
+
+
+def test_tables_are_told_apart_by_name_and_by_folder(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    new = given_table(tmp_path, "unit price\n1\n", "sales 2024.csv").tables
+    old = given_table(tmp_path / "old", "unit price\n2\n", "sales 2024.csv").tables
+    other = given_table(tmp_path, "unit price\n4\n", "orders.csv").tables
+    two, both = Resources(tables=new + other), Resources(tables=new + old)
+    assert totals.answer("sum of unit price in sales 2024", two) == "1"
+    assert totals.answer('sum of unit price in "sales 2024.csv"', two) == "1"
+    assert totals.answer("in sales 2024.csv, what is the total unit price?", two) == "1"
+    assert totals.answer("sum of unit price in orders", two) == "4"
+    assert "name one of sales 2024.csv, orders.csv" in fails("sum of unit price", two)
+    named = f"several tables are called `sales 2024.csv`: name one of {new[0]}, {old[0]}"
+    assert fails("sum of unit price in sales 2024.csv", both) == named
+
+
+@given(st.lists(st.text("abz .&$%()-_/=<>'\"0129", min_size=1, max_size=20), min_size=1, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_any_header_can_be_asked_for(tmp_path: Path, headers: list[str]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream).writerows([[*headers, "z9"], *([[10**place for place in range(len(headers) + 1)]] * 2)])
+    resources = given_table(tmp_path, stream.getvalue(), "t.csv")
+    plain = [plain_name(header) for header in headers]
+    for place, header in enumerate(headers):
+        try:
+            found = totals.answer(f'sum of "{header}" in t', resources)
+        except ToolError:
+            assert '"' in header or plain.count(plain[place]) > 1 or not plain[place].strip(" ,'"), header
+        else:
+            assert found == str(2 * 10**place), "another column was summed"
+
+
+def test_a_column_with_a_blank_can_be_asked_for_at_the_command_line(child_env: dict[str, str], tmp_path: Path) -> None:
+    given_table(tmp_path, ORDERS, "orders.csv")
+    for question, answer in (
+        ("What is the total of unit price in orders?", "14.75"),
+        ('sum of "unit price" where sales region is North', "3.75"),
+    ):
+        done = orchestrate("run", question, "--table", "orders.csv", "--json", env=child_env, cwd=tmp_path)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["answer"], told["support"]) == (0, answer, ["totals"])
+    refused = orchestrate("run", "sum of unit prices", "--table", "orders.csv", "--quiet", env=child_env, cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (5, "")
+    assert "totals: orders.csv has no column `unit prices`; did you mean `unit price`?" in refused.stderr

@@ -42,13 +42,24 @@ class Table:
             raise ToolError(f"{self.path.name} has several columns `{name}`")
         if plain_name(name) in places:
             return places[plain_name(name)]
-        like = nearest(plain_name(name), places)
-        hint = f"; did you mean `{self.columns[places[like]]}`?" if like else f"; it has {', '.join(self.columns)}"
-        raise ToolError(f"{self.path.name} has no column `{name}`{hint}")
+        raise ToolError(self.missing(name))
+
+    def missing(self, name: str) -> str:
+        """What to say of a column that is not there."""
+        like = self.like(name)
+        hint = f"; did you mean `{like}`?" if like else f"; it has {', '.join(self.columns)}"
+        return f"{self.path.name} has no column `{name}`{hint}"
 
     def has(self, name: str) -> bool:
         """Whether there is a column of this name."""
         return plain_name(name) in map(plain_name, self.columns)
+
+    def like(self, name: str) -> str | None:
+        """The longest column that the name begins with, else the one that looks most like it; None where none does."""
+        plain, wanted = {plain_name(column): column for column in self.columns}, plain_name(name)
+        begun = [column for column in plain if column and wanted.startswith(f"{column} ")]
+        near = max(begun, key=len) if begun else nearest(wanted, plain)
+        return plain[near] if near is not None else None
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Row numbers and cells; blank lines are passed over, rows of another length are an error."""

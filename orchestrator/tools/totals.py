@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import ToolError, nearest
 from orchestrator.tools.base import CANNOT, Claim, Resources
 from orchestrator.tools.numerals import number_text
-from orchestrator.tools.table_questions import Ask, Condition, read
-from orchestrator.tools.tables import Numbers, Table, number, open_table
+from orchestrator.tools.table_questions import Ask, Condition, may_ask, readings
+from orchestrator.tools.tables import Numbers, Table, number, open_table, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 __all__ = ["answer", "claim"]
 
@@ -42,61 +43,99 @@ ORDERS: dict[str, Callable[[Decimal | str, Decimal | str], bool]] = {
 
 def claim(question: str, resources: Resources) -> Claim:
     """Sure where a file, a condition or a known column is named; reads headers only."""
-    ask = read(question)
-    if ask is None:
-        return CANNOT
+    asks = readings(question, tables=_stems(resources))
+    conditions = bool(asks and asks[0].conditions)
     if not resources.tables:
-        return NO_TABLE if ask.file or ask.conditions else CANNOT
-    if ask.file:
+        return NO_TABLE if conditions or (asks and asks[0].file) else CANNOT
+    if asks and asks[0].file:
         return SURE
+    if not asks and not may_ask(question):
+        return CANNOT
     try:
-        known = _fitting(ask, resources)
+        if _fitting(question, resources.tables):
+            return SURE
+        return DOUBTFUL if conditions else Claim(0.0, _hint(question, resources))
     except ToolError as error:
         return Claim(0.0, str(error))
-    if known:
-        return SURE
-    return DOUBTFUL if ask.conditions else CANNOT
 
 
 def answer(question: str, resources: Resources) -> str:
     """The total asked for, exactly."""
-    ask = read(question)
-    if ask is None:
-        raise ToolError("this asks nothing of a table")
-    if not resources.tables:
+    asks = readings(question, tables=_stems(resources))
+    if asks and not resources.tables:
         raise ToolError(NO_TABLE.why)
-    return _measured(ask, _table(ask, resources))
-
-
-def _fitting(ask: Ask, resources: Resources) -> list[Table]:
-    """The tables that have every column that is asked for."""
-    needed = [condition.column for condition in ask.conditions] + ([ask.column] if ask.column else [])
-    return [table for table in map(open_table, resources.tables) if all(map(table.has, needed))]
-
-
-def _table(ask: Ask, resources: Resources) -> Table:
-    if ask.file:
-        return _named_table(ask.file, resources)
-    if len(resources.tables) == 1:
-        return open_table(resources.tables[0])
-    match _fitting(ask, resources):
-        case [table]:
-            return table
+    given = [_named_table(asks[0].file, resources)] if asks and asks[0].file else resources.tables
+    match _fitting(question, given):
+        case [(table, ask)]:
+            return _measured(ask, table)
+        case [] if len(given) == 1 and (found := _readings(question, open_table(given[0]))):
+            return _measured(found[-1], open_table(given[0]))
+        case [] if asks:
+            raise ToolError(f"no table has all the columns asked for: {_names(given)}")
         case []:
-            names = ", ".join(path.name for path in resources.tables)
-            raise ToolError(f"no table has all the columns asked for: {names}")
-        case tables:
-            names = ", ".join(table.path.name for table in tables)
-            raise ToolError(f"several tables have these columns: name one of {names}")
+            raise ToolError("this asks nothing of a table")
+        case several:
+            raise ToolError(f"several tables have these columns: name one of {_names([t.path for t, _ in several])}")
 
 
-def _named_table(file: str, resources: Resources) -> Table:
-    for path in resources.tables:
-        if path.as_posix().lower() == file.lower() or path.name.lower() == re.split(r"[/\\]", file)[-1].lower():
-            return open_table(path)
-    names = [path.name for path in resources.tables]
-    like = nearest(file, names)
-    raise ToolError(f"no table `{file}` was given" + (f"; did you mean `{like}`?" if like else f": {', '.join(names)}"))
+def _stems(resources: Resources) -> list[str]:
+    """What the tables are called without the ending of their files."""
+    return [path.stem for path in resources.tables]
+
+
+def _names(paths: Sequence[Path]) -> str:
+    """The names of files, with their folders where these alone tell them apart."""
+    names = {path.name for path in paths}
+    return ", ".join(path.name if len(names) == len(paths) else path.as_posix() for path in paths)
+
+
+def _readings(question: str, table: Table) -> list[Ask]:
+    return readings(question, table.columns, tables=[table.path.stem])
+
+
+def _fitting(question: str, paths: Sequence[Path]) -> list[tuple[Table, Ask]]:
+    """The tables that have every column that is asked for, each with what is asked of it."""
+    found: list[tuple[Table, Ask]] = []
+    for table in map(open_table, paths):
+        ask = next((ask for ask in _readings(question, table) if all(map(table.has, ask.columns))), None)
+        if ask is not None:
+            _check_single_meaning(ask, table)
+            found.append((table, ask))
+    return found
+
+
+def _check_single_meaning(ask: Ask, table: Table) -> None:
+    """Refuse "total amount" where `amount` and `total amount` are columns both."""
+    if table.has(ask.phrase):
+        measured = f"the {ask.measure} of `{ask.column}`" if ask.column else "the number of rows"
+        problem = f"`{ask.phrase}` is a column of {table.path.name} itself"
+        raise ToolError(f"{problem}: ask for {measured}, or for a measure of `{ask.phrase}`")
+
+
+def _hint(question: str, resources: Resources) -> str:
+    """What the table has in place of a column that is asked for; empty where nothing comes near."""
+    for table in map(open_table, resources.tables):
+        for ask in _readings(question, table)[-1:]:
+            unknown = [name for name in ask.columns if not table.has(name)]
+            if unknown and (table.like(unknown[0]) or ask.file):
+                return table.missing(unknown[0])
+    return ""
+
+
+def _named_table(file: str, resources: Resources) -> Path:
+    if exact := [path for path in resources.tables if path.as_posix().lower() == file.lower()]:
+        return exact[0]
+    name = re.split(r"[/\\]", file)[-1].lower()
+    match [path for path in resources.tables if name in (path.name.lower(), plain_name(path.stem))]:
+        case [path]:
+            return path
+        case []:
+            names = [path.name for path in resources.tables]
+            like = nearest(file, names)
+            hint = f"; did you mean `{like}`?" if like else f": {', '.join(names)}"
+            raise ToolError(f"no table `{file}` was given{hint}")
+        case several:
+            raise ToolError(f"several tables are called `{file}`: name one of {_names(several)}")
 
 
 def _measured(ask: Ask, table: Table) -> str:
