@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from orchestrator.trace import read_trace, verify
 from tests.conftest import COMMAND, ROOT
 
 if TYPE_CHECKING:
@@ -393,6 +394,54 @@ def test_a_disk_that_fills_up_is_said(child_env: dict[str, str], tmp_path: Path)
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: the trace cannot be written: File too large; --no-trace runs without one\n"
+
+
+@pytest.mark.parametrize("options", ["", "--quiet", "--json", "--stream", "--no-trace"])
+def test_a_standard_output_that_is_full_is_not_blamed_on_the_trace(
+    child_env: dict[str, str], tmp_path: Path, options: str
+) -> None:
+    command = f"exec {COMMAND} run '{QUESTION}' {options} > /dev/full"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env=child_env,
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: standard output cannot be written: No space left on device")
+    assert "trace cannot" not in done.stderr
+    assert "Traceback" not in done.stderr
+    runs = list((tmp_path / "home" / "runs").glob("*.jsonl")) if options != "--no-trace" else []
+    for path in runs:
+        verdict = verify(read_trace(path))
+        assert (verdict.consistent, verdict.ended) == (True, True)
+    assert len(runs) == (options != "--no-trace")
+    assert ("the trace up to here is whole" in last) == (options in {"", "--stream"})
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_stream_that_is_closed_keeps_nobody_from_the_answer(
+    child_env: dict[str, str], tmp_path: Path, closed: int
+) -> None:
+    command = f"exec {COMMAND} run '{QUESTION}' --json {closed}>&-"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env=child_env,
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert ("397.8" in done.stdout) == (closed == 2)
+    [path] = (tmp_path / "home" / "runs").glob("*.jsonl")
+    assert verify(read_trace(path)).passed
 
 
 def test_a_question_that_is_no_utf8_is_asked_all_the_same(child_env: dict[str, str], tmp_path: Path) -> None:

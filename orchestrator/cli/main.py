@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TextIO
 
 import typer
 
@@ -51,17 +53,26 @@ def overall(
 
 def main() -> None:
     """Run the command line and exit with its code (SEMANTICS §3)."""
-    for stream in (sys.stdout, sys.stderr):
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        _prepare_streams(nowhere)
+        try:
+            app(auto_envvar_prefix="ORCHESTRATOR")
+        except ConfigError as error:
+            _end(str(error), USAGE)
+        except OSError as error:
+            _end(os_problem(error), FAILED)
+        except OrchestratorError as error:
+            _end(str(error), FAILED)
+
+
+def _prepare_streams(nowhere: TextIO) -> None:
+    """Let output hold any text, and go nowhere where whoever started us closed it."""
+    for name in ("stdout", "stderr"):
+        stream: object = getattr(sys, name)
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        app(auto_envvar_prefix="ORCHESTRATOR")
-    except ConfigError as error:
-        _end(str(error), USAGE)
-    except OSError as error:
-        _end(os_problem(error), FAILED)
-    except OrchestratorError as error:
-        _end(str(error), FAILED)
+        elif stream is None:
+            setattr(sys, name, nowhere)
 
 
 def _end(problem: str, code: int) -> None:

@@ -157,7 +157,7 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool) -> Decision:
     import asyncio
 
     from orchestrator.cli.wanted import built
-    from orchestrator.render import LiveRun
+    from orchestrator.render import LiveRun, OutputFailed
     from orchestrator.trace import runs_folder
 
     orchestrator, asked, cassette = built(wanted)
@@ -171,6 +171,9 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool) -> Decision:
     except KeyboardInterrupt:
         screen.note("interrupted; the trace up to here is whole")
         raise typer.Exit(INTERRUPTED) from None
+    except OutputFailed as error:
+        screen.fail(f"{os_problem(error)}{'; the trace up to here is whole' if wanted.trace else ''}")
+        raise typer.Exit(FAILED) from error
     except OSError as error:
         screen.fail(f"the trace cannot be written: {os_problem(error)}; --no-trace runs without one")
         raise typer.Exit(FAILED) from error

@@ -3,13 +3,14 @@
 from orchestrator.render.documents import document
 from orchestrator.render.live import LiveRun
 from orchestrator.render.requests import show_request
-from orchestrator.render.screen import Screen
+from orchestrator.render.screen import OutputFailed, Screen
 from orchestrator.render.story import show_trace, story_lines
 from orchestrator.render.tables import choices_table, list_traces, rows_table, trace_row
 from orchestrator.render.why import why_trace
 
 __all__ = [
     "LiveRun",
+    "OutputFailed",
     "Screen",
     "choices_table",
     "document",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from decimal import Decimal
-from typing import TextIO
+from types import TracebackType
+from typing import TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -13,7 +14,7 @@ from rich.theme import Theme
 
 from orchestrator.render.documents import document
 
-__all__ = ["THEME", "Screen", "money", "plain", "seconds", "visible"]
+__all__ = ["THEME", "OutputFailed", "Screen", "money", "plain", "seconds", "visible"]
 
 THEME = Theme(
     {
@@ -34,14 +35,18 @@ PIPE_WIDTH = 140
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
+class OutputFailed(OSError):
+    """Standard output or standard error cannot be written, for a reason of the system's; not a reader that went."""
+
+
 class Screen:
     """The two streams of a command; with `json` nothing but one document reaches stdout."""
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
-        self.out = _console(sys.stdout)
-        self.err = _console(sys.stderr)
+        self.out = _console(sys.stdout, "standard output")
+        self.err = _console(sys.stderr, "standard error")
 
     @property
     def talk(self) -> Console:
@@ -69,10 +74,40 @@ class Screen:
         self.err.print(Text.assemble(("error: ", "bad"), text), soft_wrap=True)
 
 
-def _console(stream: TextIO) -> Console:
+class _Output:
+    """A stream that says which one it is where it cannot be written: a full disk may be the trace's as well."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self:
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self:
+            self._stream.flush()
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Tell an error of this stream from others; a reader that went away has its own end."""
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise OutputFailed(error.errno, f"{self._name} cannot be written: {error.strerror or error}") from error
+
+
+def _console(stream: TextIO, name: str) -> Console:
     """A console on a stream; what is no terminal gets room for tables instead of eighty columns."""
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
-    return Console(file=stream, theme=THEME, highlight=False, soft_wrap=not stream.isatty(), width=width)
+    file = cast("TextIO", _Output(stream, name))
+    return Console(file=file, theme=THEME, highlight=False, soft_wrap=not stream.isatty(), width=width)
 
 
 def money(usd: Decimal | None) -> str:
