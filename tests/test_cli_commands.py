@@ -79,6 +79,51 @@ def test_graph_path_goes_round_what_fails(cli: Cli) -> None:
     assert 'e0["algebra"]' in cli("graph", "path", "--mermaid").stdout
 
 
+@pytest.mark.parametrize("columns", [40, 60, 100])
+def test_tables_stay_readable_where_it_is_narrow(cli: Cli, columns: int) -> None:
+    cli("run", QUESTION, "--quiet", "--fail", "algebra")
+    env = {"COLUMNS": str(columns)}
+    for command, words in {
+        ("trace", "why"): ["algebra", "arithmetic", "taken", "dearer", "failed", "0.0305", "-ln(p)", "money", "time"],
+        ("graph", "path"): [*LOCAL, "0.1054", "taken", "-ln(p)", "money", "time"],
+        ("agents", "list"): [*LOCAL, "0.99", "role", "conversion", "expansions"],
+        ("models", "list"): ["openai:gpt-6.1-terra", "1,050,000", "0.05", "OPENAI_API_KEY"],
+    }.items():
+        lines = cli(*command, env=env).stdout.splitlines()
+        wide = [line for line in lines if len(line.rstrip()) > columns]
+        assert {line.split()[0] for line in wide} <= {"think", "failed", "reroute", "merge", "because", "ledger"}
+        assert not [line for line in lines if "…" in line]
+        assert {word for word in words if not any(word in line.replace("·", " ").split() for line in lines)} == set()
+
+
+def test_graph_path_says_that_it_was_asked_no_question(cli: Cli, tmp_path: Path) -> None:
+    done = cli("graph", "path")
+    told = "no question was given, so every tool counts as able to take it; with a question: "
+    assert done.stderr == (f'weight = -ln(p) + 20 × USD + 0.01 × seconds\n{told}orchestrator route --explain "…"\n')
+    assert "no question" not in cli("graph", "path", "--pool", "cloud").stderr
+    assert cli("graph", "path", "--json").stderr == ""
+    own = tmp_path / "my own" / "mine"
+    own.mkdir(parents=True)
+    (own / "a.toml").write_text('[agents.a]\ntool = "algebra"\n', encoding="utf-8")
+    asked = cli("graph", "path", "--pool", "mine", "--agents", str(own.parent)).stderr
+    assert f"""orchestrator route --explain "…" --pool mine --agents '{own.parent}'\n""" in asked
+
+
+def test_the_weight_of_every_way_is_split_into_its_parts(cli: Cli) -> None:
+    shown = cli("graph", "path", "--pool", "cloud").stdout
+    header, *rows = [line.split() for line in shown.splitlines()[1:]]
+    assert header[-4:] == ["way", "-ln(p)", "money", "time"]
+    place = header.index("way")
+    assert len(rows) == 4
+    for row in rows:
+        way, *parts = map(float, row[place : place + 4])
+        assert sum(parts) == pytest.approx(way, abs=0.0002)
+        assert all(part > 0 for part in parts)
+    why = cli("route", QUESTION, "--explain")
+    assert "-ln(p)   money    time" in why.stdout
+    assert why.stderr == "weight = -ln(p) + 20 × USD + 0.01 × seconds\n"
+
+
 def test_graph_path_without_anybody_is_no_path(cli: Cli) -> None:
     done = cli("graph", "path", "--fail", "*")
     assert (done.returncode, done.stdout.splitlines()[0]) == (5, "no way to answer")

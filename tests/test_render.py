@@ -7,15 +7,22 @@ import io
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from datetime import date
 from decimal import Decimal
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from inline_snapshot import snapshot
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
-from orchestrator import Agent, Orchestrator, Pool, ToolError, Usage, expert
+from orchestrator import Agent, Budget, Model, Orchestrator, Pool, Price, ScriptProvider, ToolError, Usage, expert
 from orchestrator.messages import Failed
 from orchestrator.render import (
     LiveRun,
@@ -29,10 +36,13 @@ from orchestrator.render import (
     trace_row,
     why_trace,
 )
-from orchestrator.render.screen import money, plain, seconds, visible
+from orchestrator.render.columns import Rows
+from orchestrator.render.screen import THEME, money, plain, seconds, visible
+from orchestrator.render.tables import parts_of
 from orchestrator.runtime import Clocks
 from orchestrator.trace import read_trace
 from orchestrator.trace.events import BreakerChanged, Event, Returned, Superseded, TryStarted
+from orchestrator.weights import Rates
 from tests.fake_clock import FakeClock
 
 if TYPE_CHECKING:
@@ -312,15 +322,15 @@ weight = -ln(p) + 20 × USD + 0.01 × seconds; the cheapest way is taken, ties b
 think      cheapest way to answer: clever (weight 0.1054)
 
 answer: clever (weight 0.1054)
-expert  gives        p  USD  seconds  weight     way
-clever  answer  0.9000   $0     0.00  0.1054  0.1054  taken
-slow    answer  0.6000   $0     0.00  0.5108  0.5108  0.4055 dearer
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+clever  answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+slow    answer  0.6000   $0  0.00  0.5108  0.5108  0.5108  0.0000  0.0000  0.4055 dearer
 failed     #1 clever tool: out of order · 1 try
 
 answer: slow (weight 0.5108)
-expert  gives        p  USD  seconds  weight     way
-slow    answer  0.6000   $0     0.00  0.5108  0.5108  taken
-clever  answer  0.8571   $0     0.00       -       -  failed in this run
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+slow    answer  0.6000   $0  0.00  0.5108  0.5108  0.5108  0.0000  0.0000  taken
+clever  answer  0.8571   $0  0.00       -       -       -       -       -  failed in this run
 reroute    #1 clever replaced by slow
 merge      first: supported by slow
 
@@ -338,22 +348,22 @@ weight = -ln(p) + 20 × USD + 0.01 × seconds; the cheapest way is taken, ties b
 think      cheapest way to answer: clever (weight 0.1054)
 
 answer: clever (weight 0.1054)
-expert  gives        p  USD  seconds  weight     way
-clever  answer  0.9000   $0     0.00  0.1054  0.1054  taken
-slow    answer  0.6000   $0     0.00  0.5108  0.5108  0.4055 dearer
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+clever  answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+slow    answer  0.6000   $0  0.00  0.5108  0.5108  0.5108  0.0000  0.0000  0.4055 dearer
 failed     #1 clever injected: injected fault · 1 try
 
 answer: slow (weight 0.5108)
-expert  gives        p  USD  seconds  weight     way
-slow    answer  0.6000   $0     0.00  0.5108  0.5108  taken
-clever  answer  0.8571   $0     0.00       -       -  failed in this run
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+slow    answer  0.6000   $0  0.00  0.5108  0.5108  0.5108  0.0000  0.0000  taken
+clever  answer  0.8571   $0  0.00       -       -       -       -       -  failed in this run
 reroute    #1 clever replaced by slow
 failed     #2 slow tool: too hard · 1 try
 
 no way to answer
-expert  gives        p  USD  seconds  weight  way
-clever  answer  0.8571   $0     0.00       -    -  failed in this run
-slow    answer  0.5714   $0     0.00       -    -  failed in this run
+expert  gives        p  USD   sec  weight  way
+clever  answer  0.8571   $0  0.00       -    -  failed in this run
+slow    answer  0.5714   $0  0.00       -    -  failed in this run
 escalated  nobody is left who can give `answer`
 
 decision   none  (escalated)
@@ -372,22 +382,22 @@ weight = -ln(p) + 20 × USD + 0.01 × seconds; the cheapest way is taken, ties b
 think      cheapest way to answer: a (weight 0.1054); b (weight 0.1054); c (weight 0.1054)
 
 answer: a (weight 0.1054)
-expert  gives        p  USD  seconds  weight     way
-a       answer  0.9000   $0     0.00  0.1054  0.1054  taken
-b       answer  0.9000   $0     0.00  0.1054  0.1054  as cheap, later by name
-c       answer  0.9000   $0     0.00  0.1054  0.1054  as cheap, later by name
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+a       answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+b       answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  as cheap, later by name
+c       answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  as cheap, later by name
 
 answer, analysis 2: b (weight 0.1054)
-expert  gives        p  USD  seconds  weight     way
-b       answer  0.9000   $0     0.00  0.1054  0.1054  taken
-c       answer  0.9000   $0     0.00  0.1054  0.1054  as cheap, later by name
-a       answer  0.9000   $0     0.00       -       -  serves another analysis
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+b       answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+c       answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  as cheap, later by name
+a       answer  0.9000   $0  0.00       -       -       -       -       -  serves another analysis
 
 answer, analysis 3: c (weight 0.1054)
-expert  gives        p  USD  seconds  weight     way
-c       answer  0.9000   $0     0.00  0.1054  0.1054  taken
-a       answer  0.9000   $0     0.00       -       -  serves another analysis
-b       answer  0.9000   $0     0.00       -       -  serves another analysis
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+c       answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+a       answer  0.9000   $0  0.00       -       -       -       -       -  serves another analysis
+b       answer  0.9000   $0  0.00       -       -       -       -       -  serves another analysis
 merge      vote: supported by a, c; 1 dissent
 
 decision   42  (answered)
@@ -417,25 +427,137 @@ def test_table_of_choices(stage: Stage, capsys: pytest.CaptureFixture[str]) -> N
     ]
     orchestrator = stage.orchestrator(members)
     for choice in orchestrator.explain("What?").choices:
-        choices_table(choice, Screen())
+        choices_table(choice, Screen(), Rates())
     choices_table(orchestrator.path("other"), Screen())
-    choices_table(orchestrator.path("other", without=["builder"]), Screen())
+    choices_table(orchestrator.path("other"), Screen(), Rates())
+    choices_table(orchestrator.path("other", without=["builder"]), Screen(), Rates())
     assert printed(capsys) == snapshot("""\
 answer: clever (weight 0.1054)
-expert  gives        p  USD  seconds  weight     way
-clever  answer  0.9000   $0     0.00  0.1054  0.1054  taken
-double  answer  0.9000   $0     0.00  0.1054  0.1054  as cheap, later by name
-slow    answer  0.6000   $0     0.00  0.5108  0.5108  0.4055 dearer
+expert  gives        p  USD   sec  weight     way  -ln(p)   money    time
+clever  answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+double  answer  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  as cheap, later by name
+slow    answer  0.6000   $0  0.00  0.5108  0.5108  0.5108  0.0000  0.0000  0.4055 dearer
 not for this question: poet
 other: builder → user (weight 0.7985)
-expert   gives       p  USD  seconds  weight     way
-user     other  0.5000   $0     0.00  0.6931  0.7985  taken
-builder  stage  0.9000   $0     0.00  0.1054  0.1054  taken
+expert   gives       p  USD   sec  weight     way
+user     other  0.5000   $0  0.00  0.6931  0.7985  taken
+builder  stage  0.9000   $0  0.00  0.1054  0.1054  taken
+other: builder → user (weight 0.7985)
+expert   gives       p  USD   sec  weight     way  -ln(p)   money    time
+user     other  0.5000   $0  0.00  0.6931  0.7985       -       -       -  taken
+builder  stage  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
 no way to other
-expert   gives       p  USD  seconds  weight  way
-user     other  0.5000   $0     0.00  0.6931    -  nobody can give it stage
-builder  stage  0.9000   $0     0.00       -    -  left out\
+expert   gives       p  USD   sec  weight  way
+user     other  0.5000   $0  0.00  0.6931    -  nobody can give it stage
+builder  stage  0.9000   $0  0.00       -    -  left out\
 """)
+
+
+PRICED = Model(
+    name="script:m", price=Price(input=Decimal(40), output=Decimal(200), as_of=date(2026, 11, 1), source="t")
+)
+PAID = Agent(name="paid", model="script:m", skill=0.8, seconds=12.0)
+
+
+@pytest.mark.parametrize("rates", [Rates(), Rates.preferring("cheap"), Rates(0.0, 3.5)])
+def test_the_parts_of_a_way_add_up_to_it(stage: Stage, rates: Rates) -> None:
+    staged = (stage.says("builder", "42", produces="stage"), Agent(name="user", tool=used, consumes=("stage",)))
+    members: list[Member] = [PRICED, PAID, stage.says("clever", "42"), *staged]
+    budget, script = Budget(usd=Decimal(9)), {"script": ScriptProvider({})}
+    choice = Orchestrator(members, prefer=rates, budget=budget, providers=script, trace=False).path()
+    ways = {c.agent: (c, parts_of(c, rates)) for c in choice.candidates}
+    for name, (chance, money_part, time_part) in {
+        "clever": (-log(0.9), 0.0, 0.0),
+        "paid": (-log(0.8), rates.cost_weight * float(ways["paid"][0].usd or 0), rates.time_weight * 12.0),
+    }.items():
+        candidate, parts = ways[name]
+        assert parts is not None
+        assert astuple(parts) == pytest.approx((chance, money_part, time_part))
+        assert sum(astuple(parts)) == pytest.approx(candidate.through)
+    assert float(ways["paid"][0].usd or 0) > 0.01
+    assert ways["user"][1] is None, "a way of two stages is not what its last stage is made of"
+
+
+def test_choices_are_drawn_for_the_width_that_there_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    members: list[Member] = [
+        PRICED,
+        PAID,
+        stage.says("a_rather_long_name_of_an_expert", "42"),
+        Agent(name="poet", tool=rhyme),
+    ]
+    budget, script = Budget(usd=Decimal(9)), {"script": ScriptProvider({})}
+    choice = Orchestrator(members, budget=budget, providers=script, trace=False).path()
+    shown: dict[str, str] = {}
+    for width in ("120", "100", "60", "40"):
+        monkeypatch.setenv("COLUMNS", width)
+        stream = io.StringIO()
+        monkeypatch.setattr("sys.stdout", stream)
+        choices_table(choice, Screen(), Rates())
+        shown[width] = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+        assert max(map(len, shown[width].splitlines())) <= int(width)
+    assert shown["120"] == snapshot("""\
+answer: a_rather_long_name_of_an_expert (weight 0.1054)
+expert                           gives        p      USD    sec  weight     way  -ln(p)   money    time
+a_rather_long_name_of_an_expert  answer  0.9000       $0   0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
+poet                             answer  0.5000       $0   0.00  0.6931  0.6931  0.6931  0.0000  0.0000  0.5878 dearer
+paid                             answer  0.8000  $0.2048  12.00  4.4391  4.4391  0.2231  4.0960  0.1200  4.3338 dearer\
+""")
+    assert shown["100"] == snapshot("""\
+answer: a_rather_long_name_of_an_expert (weight 0.1054)
+a_rather_long_name_of_an_expert  taken
+  p 0.9000 · USD $0 · sec 0.00 · way 0.1054 · -ln(p) 0.1054 · money 0.0000 · time 0.0000
+poet  0.5878 dearer
+  p 0.5000 · USD $0 · sec 0.00 · way 0.6931 · -ln(p) 0.6931 · money 0.0000 · time 0.0000
+paid  4.3338 dearer
+  p 0.8000 · USD $0.2048 · sec 12.00 · way 4.4391 · -ln(p) 0.2231 · money 4.0960 · time 0.1200\
+""")
+    assert shown["60"] == snapshot("""\
+answer: a_rather_long_name_of_an_expert (weight 0.1054)
+a_rather_long_name_of_an_expert  taken
+  p 0.9000 · USD $0 · sec 0.00 · way 0.1054 · -ln(p) 0.1054
+  money 0.0000 · time 0.0000
+poet  0.5878 dearer
+  p 0.5000 · USD $0 · sec 0.00 · way 0.6931 · -ln(p) 0.6931
+  money 0.0000 · time 0.0000
+paid  4.3338 dearer
+  p 0.8000 · USD $0.2048 · sec 12.00 · way 4.4391
+  -ln(p) 0.2231 · money 4.0960 · time 0.1200\
+""")
+    assert shown["40"] == snapshot("""\
+answer: a_rather_long_name_of_an_expert
+(weight 0.1054)
+a_rather_long_name_of_an_expert  taken
+  p 0.9000 · USD $0 · sec 0.00
+  way 0.1054 · -ln(p) 0.1054
+  money 0.0000 · time 0.0000
+poet  0.5878 dearer
+  p 0.5000 · USD $0 · sec 0.00
+  way 0.6931 · -ln(p) 0.6931
+  money 0.0000 · time 0.0000
+paid  4.3338 dearer
+  p 0.8000 · USD $0.2048 · sec 12.00
+  way 4.4391 · -ln(p) 0.2231
+  money 4.0960 · time 0.1200\
+""")
+
+
+CELLS = st.text("ab 0é漢·-", max_size=30).map(Text)
+
+
+@given(data=st.data(), columns=st.integers(1, 5), width=st.integers(8, 80), named=st.booleans())
+def test_whatever_is_shown_in_rows_is_shown_whole(
+    data: st.DataObject, columns: int, width: int, *, named: bool
+) -> None:
+    header = "vwxyz"[:columns]
+    cells = data.draw(st.lists(st.lists(CELLS, min_size=columns, max_size=columns), min_size=1, max_size=4))
+    console = Console(file=io.StringIO(), width=width, theme=THEME, soft_wrap=data.draw(st.booleans()))
+    with console.capture() as shown:
+        console.print(Rows(header, cells, right=header[:1], named=named))
+    lines = shown.get().splitlines()
+    assert all(cell_len(line.rstrip()) <= width for line in lines)
+    for letter in "ab0é漢-":
+        given_letters = sum(cell.plain.count(letter) for row in cells for cell in row)
+        assert shown.get().count(letter) == given_letters
 
 
 def test_nobody_to_choose_from_leaves_no_empty_table(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import ESCALATED, AgentsOption, JsonOption, PoolOption, known_expert, pool_of
+from orchestrator.cli.options import (
+    ESCALATED,
+    AgentsOption,
+    JsonOption,
+    PoolOption,
+    flags_of,
+    known_expert,
+    pool_of,
+    silence_warnings,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.pool import Pool
+    from orchestrator.render import Screen
 
 __all__ = ["app"]
 
@@ -49,11 +62,13 @@ def path(
     """Show the cheapest way to a goal by descriptors alone, and what every other way would cost."""
     from orchestrator.graph import CapabilityGraph, Capable
     from orchestrator.pipeline import Orchestrator
-    from orchestrator.render import Screen, choices_table
+    from orchestrator.render import Screen, choices_table, formula
+    from orchestrator.weights import Rates
 
     screen, members = Screen(json=json), pool_of(pool, agents)
     known = list(members.agents)
     lost = {known_expert(name, known, f"--fail {name}") for name in fail or ()}
+    silence_warnings()
     choice = Orchestrator(members, trace=False).path(goal, without=known if "*" in lost else lost)
     if json:
         screen.data(choice)
@@ -62,5 +77,14 @@ def path(
         way = CapabilityGraph(Capable(step.agent, step.consumes, step.produces) for step in steps)
         screen.answer(way.to_mermaid())
     else:
-        choices_table(choice, screen)
+        choices_table(choice, screen, Rates())
+        screen.note(formula(Rates()))
+        _say_what_is_left_out(screen, members, flags_of(pool, agents))
     raise typer.Exit(0 if choice.plan else ESCALATED)
+
+
+def _say_what_is_left_out(screen: Screen, members: Pool, flags: str) -> None:
+    """Tools look at the question that they are asked; here there was none to look at."""
+    if any(agent.tool is not None for agent in members.agents.values()):
+        told = "no question was given, so every tool counts as able to take it; with a question: "
+        screen.note(f'{told}orchestrator route --explain "…"{flags}')

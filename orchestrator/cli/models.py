@@ -48,7 +48,9 @@ def list_models(*, agents: AgentsOption = None, json: JsonOption = False) -> Non
         )
         for model in models
     ]
-    rows_table(rows, screen, header=("model", "provider", "input", "output", "cached", "context", "key"))
+    spare = ["provider"] if all(model.name.startswith(f"{model.provider}:") for model in models) else []
+    header = ("model", "provider", "input", "output", "cached", "context", "key")
+    rows_table(rows, screen, header=header, spare=spare)
     screen.note("USD per 1M tokens; `models prices` shows every price of both vendors")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -27,10 +28,12 @@ __all__ = [
     "OptionalPoolOption",
     "PoolOption",
     "fault_injector",
+    "flags_of",
     "known_expert",
     "os_problem",
     "pool_of",
     "question_of",
+    "silence_warnings",
     "usd",
 ]
 
@@ -74,6 +77,12 @@ def pool_of(name: str, folders: list[Path] | None) -> Pool:
     from orchestrator.pool import load_pool
 
     return load_pool(name, folders or ())
+
+
+def flags_of(pool: str | None, folders: list[Path] | None) -> str:
+    """The options `--pool` and `--agents` as they would be typed again, each behind a blank."""
+    named = f" --pool {shlex.quote(pool)}" if pool not in (None, "local") else ""
+    return named + "".join(f" --agents {shlex.quote(str(folder))}" for folder in folders or ())
 
 
 def usd(value: str) -> Decimal:
@@ -137,6 +146,13 @@ def known_expert(name: str, agents: list[str], spec: str) -> str:
 def os_problem(error: OSError) -> str:
     """What the system would not do, and with which file."""
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
+def silence_warnings() -> None:
+    """Keep what the library warns of off the terminal: commands say it themselves, where it holds for them."""
+    import logging
+
+    logging.getLogger("orchestrator").addHandler(logging.NullHandler())
 
 
 def _fault(spec: str, agents: list[str]) -> tuple[str, FailureKind, int | None]:

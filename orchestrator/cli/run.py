@@ -133,7 +133,7 @@ def route(
 ) -> None:
     """Say what would be done with a question, and what else it could have been; calls nobody."""
     from orchestrator.cli.wanted import Wanted, built
-    from orchestrator.render import Screen, choices_table, show_request
+    from orchestrator.render import Screen, choices_table, formula, show_request
 
     screen = Screen(json=json)
     orchestrator, asked, _ = built(Wanted.of(context.params, asks=False))
@@ -143,12 +143,14 @@ def route(
         screen.data({"goal": told.goal, "choices": told.choices, **asdict(told.rates), "request": request})
     for choice in told.choices if not json else ():
         if explain:
-            choices_table(choice, screen)
+            choices_table(choice, screen, told.rates)
         else:
             steps = choice.plan.steps if choice.plan else ()
             screen.answer(" → ".join(step.agent for step in steps) or f"no way to {choice.goal.artifact}")
-    if explain and not json and told.request is not None:
-        show_request(told.request, screen)
+    if explain and not json:
+        screen.note(formula(told.rates))
+        if told.request is not None:
+            show_request(told.request, screen)
     raise typer.Exit(0 if told.choices[0].plan or told.request else ESCALATED)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import typer
 
-from orchestrator.cli.options import fault_injector, question_of, usd
+from orchestrator.cli.options import fault_injector, question_of, silence_warnings, usd
 from orchestrator.cli.run_options import MergeName, PreferName, RouterName
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def built(wanted: Wanted) -> tuple[Orchestrator, Question, ReplayProvider | None
     from orchestrator.pipeline import Orchestrator
     from orchestrator.tools import Resources
 
-    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # what it warns of, commands say themselves
+    silence_warnings()
     parts, asked = _recorded(wanted, wanted.recorded) if wanted.recorded else (composed(wanted), _question(wanted))
     orchestrator = Orchestrator(
         parts.pool,

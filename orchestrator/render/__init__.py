@@ -5,7 +5,7 @@ from orchestrator.render.live import LiveRun
 from orchestrator.render.requests import show_request
 from orchestrator.render.screen import OutputFailed, Screen
 from orchestrator.render.story import show_trace, story_lines
-from orchestrator.render.tables import choices_table, list_traces, rows_table, trace_row
+from orchestrator.render.tables import choices_table, formula, list_traces, rows_table, trace_row
 from orchestrator.render.why import why_trace
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Screen",
     "choices_table",
     "document",
+    "formula",
     "list_traces",
     "rows_table",
     "show_request",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from orchestrator.render.columns import Folded
 from orchestrator.render.screen import Screen
 from orchestrator.render.story import decision_lines, story_line
-from orchestrator.render.tables import candidates_table
+from orchestrator.render.tables import candidates_table, formula
 from orchestrator.trace import Trace
 from orchestrator.trace.events import (
     AttemptFailed,
@@ -28,6 +29,7 @@ from orchestrator.trace.events import (
     TurnTaken,
     Waited,
 )
+from orchestrator.weights import Rates
 
 __all__ = ["why_trace"]
 
@@ -50,18 +52,18 @@ _TOLD = (
 def why_trace(trace: Trace, screen: Screen) -> None:
     """Print the choices of a run in order, with what followed from each."""
     names = {event.attempt: event.agent for event in trace.events if isinstance(event, AttemptStarted)}
-    rates = next((event for event in trace.events if isinstance(event, RunStarted)), None)
+    started = next((event for event in trace.events if isinstance(event, RunStarted)), None)
+    rates = Rates(started.cost_weight, started.time_weight) if started is not None else None
     if rates is not None:
-        formula = f"weight = -ln(p) + {rates.cost_weight:g} × USD + {rates.time_weight:g} × seconds"
-        screen.show(Text(formula + "; the cheapest way is taken, ties by name", "quiet"))
+        screen.show(Folded(Text(f"{formula(rates)}; the cheapest way is taken, ties by name", "quiet")))
     for event in trace.events:
-        for drawn in _told(event, names):
+        for drawn in _told(event, names, rates):
             screen.show(drawn)
 
 
-def _told(event: Event, names: dict[int, str]) -> list[RenderableType]:
+def _told(event: Event, names: dict[int, str], rates: Rates | None) -> list[RenderableType]:
     if isinstance(event, Planned):
-        return [Group("", candidates_table(event.candidates, event.steps, _heading(event)))]
+        return [Group("", candidates_table(event.candidates, event.steps, _heading(event), rates))]
     if isinstance(event, RunEnded) and event.decision:
         return [Text(), decision_lines(event.decision)]
     line = story_line(event, names) if isinstance(event, _TOLD) else None
