@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.missing import named_model, priced_name
 from orchestrator.cli.options import AgentsOption
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def add(
     """Write the descriptor of an expert over a model, with the model's list price; overwrites nothing."""
     from orchestrator.errors import ConfigError
     from orchestrator.pool import Agent, known_models
-    from orchestrator.pool.ad_hoc import agent_name, model_for
+    from orchestrator.pool.ad_hoc import agent_name
     from orchestrator.render import Screen
 
     place = _place(folder, pool, agents or [])
     described = known_models(place.readable)
-    found = model_for(model, described)
+    found = named_model(model, described, field="model")
     agent = Agent(
         name=agent_name(found) if name is None else name, role=role, model=found.name, prompt="expert", skill=skill
     )
@@ -134,9 +135,6 @@ def _agent_table(agent: Agent) -> str:
 
 def _unpriced(model: Model) -> str:
     """What to do about a price that nobody knows."""
-    from orchestrator.errors import nearest
-    from orchestrator.pool.prices import VENDORS, listings
-
-    hint = nearest(model.name, [one.name for one in listings()]) if model.provider in VENDORS else None
+    hint = priced_name(model.name)
     text = f"the price of {model.name} is unknown: under a budget it is not asked until its table states a `price`"
     return text + (f"; or did you mean {hint}?" if hint else "")

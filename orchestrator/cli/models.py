@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.missing import key_name, named_model, next_steps, priced_name
 from orchestrator.cli.options import FAILED, AgentsOption, JsonOption, usd
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Models, what they cost, and whether they answer.", no_args_is_help=True)
 
-_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 _CHECK = "Reply with the one word: ready"
 _CHECK_OUTPUT = 1024
 """Tokens that a check may take: a word, and the thoughts that some models have before it."""
@@ -98,26 +98,27 @@ def check(
 ) -> None:
     """Ask a model for one word; what that can cost at most is said first."""
     from orchestrator.pool import known_models
-    from orchestrator.pool.ad_hoc import model_for
     from orchestrator.render import Screen
     from orchestrator.render.screen import money
 
     screen, limit = Screen(json=json), usd(budget)
-    wanted = model_for(model, known_models(agents or ()))
+    wanted = named_model(model, known_models(agents or ()), field="model")
     wanted = wanted.model_copy(update={"max_output": min(wanted.max_output, _CHECK_OUTPUT)})
     most = _at_most(wanted, limit)
     screen.note(f"{wanted.name}: at most {money(most.reserve)} for {most.tokens} tokens, {_from(wanted)}")
-    _told(wanted, _asked(wanted, limit), screen)
+    _told(wanted, *_asked(wanted, limit), screen)
 
 
-def _asked(model: Model, limit: Decimal) -> Decision:
-    """The one call, through the same gate and ledger as any other."""
+def _asked(model: Model, limit: Decimal) -> tuple[Decision, list[str]]:
+    """The one call, through the same gate and ledger as any other; and what to do where it failed."""
     from orchestrator.budget import Budget
     from orchestrator.pipeline import Orchestrator
     from orchestrator.pool import Agent
 
     expert = Agent(name="check", model=model.name, retries=0)
-    return Orchestrator([model, expert], budget=Budget(usd=limit), trace=False).run_sync(_CHECK)
+    orchestrator = Orchestrator([model, expert], budget=Budget(usd=limit), trace=False)
+    decision = orchestrator.run_sync(_CHECK)
+    return decision, next_steps(decision, orchestrator.pool)
 
 
 def _at_most(model: Model, limit: Decimal) -> Quote:
@@ -132,15 +133,20 @@ def _at_most(model: Model, limit: Decimal) -> Quote:
     request = Request((Message("user", _CHECK),), max_output=model.max_output)
     quote = list_price_quote(model, request, left=Left(limit))
     if quote.reserve is None:
-        expected = "a `price` in its table, or `free = true`"
-        raise ConfigError("its price is unknown, so nothing is asked", field=f"models.{model.name}", expected=expected)
+        raise ConfigError(
+            "its price is unknown, so nothing is asked",
+            file=model.source,
+            field=f"models.{model.name}",
+            expected=f"a `price` in its table, which orchestrator agents add {model.name} writes, or `free = true`",
+            suggestion=priced_name(model.name),
+        )
     if quote.reserve > limit:
         problem = f"one call may cost {money(quote.reserve)}, which is more than {money(limit)}"
-        raise ConfigError(problem, field="budget", expected="--budget that is large enough")
+        raise ConfigError(problem, field="budget", expected=f"--budget {quote.reserve:f} or more")
     return quote
 
 
-def _told(model: Model, decision: Decision, screen: Screen) -> None:
+def _told(model: Model, decision: Decision, steps: list[str], screen: Screen) -> None:
     from orchestrator.render.screen import money, plain, seconds
 
     answered = decision.status == "answered"
@@ -158,6 +164,7 @@ def _told(model: Model, decision: Decision, screen: Screen) -> None:
     if not answered:
         causes = [f"{failed.kind}: {failed.error}" for failed in decision.failed] or list(decision.reasons)
         screen.fail(f"{model.name} does not answer: " + "; ".join(causes))
+        screen.next(steps)
         raise typer.Exit(FAILED)
 
 
@@ -180,7 +187,7 @@ def _fits(name: str, pattern: str | None) -> bool:
 
 def _fields(model: Model) -> dict[str, object]:
     fields = model.model_dump(include={"name", "provider", "id", "base_url", "price", "free", "context_window"})
-    name = _key_name(model)
+    name = key_name(model)
     return {
         **fields,
         "key_env": name,
@@ -189,13 +196,8 @@ def _fields(model: Model) -> dict[str, object]:
     }
 
 
-def _key_name(model: Model) -> str | None:
-    """The variable that holds the model's key; None where it needs none."""
-    return model.key_env or (None if model.base_url else _KEYS.get(model.provider))
-
-
 def _key(model: Model) -> str:
-    name = _key_name(model)
+    name = key_name(model)
     return "needs none" if name is None else f"{name} {'found' if os.environ.get(name) else 'missing'}"
 
 

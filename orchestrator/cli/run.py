@@ -158,6 +158,7 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool) -> Decision:
     """Run the question with its events on screen."""
     import asyncio
 
+    from orchestrator.cli.missing import next_steps
     from orchestrator.cli.wanted import built
     from orchestrator.render import LiveRun, OutputFailed
     from orchestrator.trace import runs_folder
@@ -184,6 +185,7 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool) -> Decision:
         trace = str(runs_folder() / f"{decision.run_id}.jsonl" if wanted.trace is True else wanted.trace)
     live.decided(decision, trace)
     _say(decision, trace, screen)
+    screen.next(next_steps(decision, orchestrator.pool))
     if cassette is not None:
         cassette.finish()
     return decision

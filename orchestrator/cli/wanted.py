@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import typer
 
+from orchestrator.cli.missing import VENDOR_KEYS, check_keys, key_name, named_model
 from orchestrator.cli.options import fault_injector, question_of, silence_warnings, usd
 from orchestrator.cli.run_options import MergeName, PreferName, RouterName
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts", "Wanted", "built", "composed"]
 
-VENDOR_KEYS: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 ATTACHED_TOKENS = 32_000
 """Room for attached files where no model says how much it holds."""
 
@@ -99,6 +99,8 @@ def built(wanted: Wanted) -> tuple[Orchestrator, Question, ReplayProvider | None
 
     silence_warnings()
     parts, asked = _recorded(wanted, wanted.recorded) if wanted.recorded else (composed(wanted), _question(wanted))
+    if wanted.asks:
+        check_keys(parts.pool, lambda model: _reachable(model, wanted))
     orchestrator = Orchestrator(
         parts.pool,
         router=_router(wanted, parts.pool),
@@ -170,13 +172,16 @@ def _named(members: Iterable[Model | Agent]) -> dict[tuple[type, str], Model | A
 
 def _ad_hoc(wanted: Wanted) -> list[Model | Agent]:
     """What `--model` and `--router-model` bring."""
-    from orchestrator.pool.ad_hoc import agents_for, model_for
+    from orchestrator.pool.ad_hoc import agents_for
     from orchestrator.pool.files import known_models
 
     known = known_models(wanted.agents or ())
+    for name in wanted.model or ():
+        named_model(name, known, field="--model")
     found = agents_for(wanted.model or (), known)
     if wanted.router_model is not None:
-        found.append(model_for(wanted.router_model, known).model_copy(update={"name": wanted.router_model}))
+        router = named_model(wanted.router_model, known, field="--router-model")
+        found.append(router.model_copy(update={"name": wanted.router_model}))
     return found
 
 
@@ -188,7 +193,7 @@ def _reachable(model: Model, wanted: Wanted) -> bool:
     """Whether a model can be asked: it needs no key, or its key is found, or was when the calls were recorded."""
     from orchestrator.providers.replay import noted_keys
 
-    key = model.key_env or (None if model.base_url else VENDOR_KEYS.get(model.provider))
+    key = key_name(model)
     if key is None:
         return True
     if wanted.cassette is None or wanted.record:
@@ -231,14 +236,17 @@ def _named_router(wanted: Wanted, pool: Pool) -> str:
     from orchestrator.errors import ConfigError
 
     name = wanted.router_model or pool.router
-    keys = " or ".join(VENDOR_KEYS.values())
     if name is None:
-        expected = f"--router-model PROVIDER:ID, a key in {keys}, or a pool whose [pool] table names a router"
+        keys = " or ".join(f"export {key}=…" for key in VENDOR_KEYS.values())
+        expected = (
+            f"--router-model PROVIDER:ID (orchestrator models list), a key ({keys}), or a pool that names a router"
+        )
         raise ConfigError("no model is named for it", field="--router llm", expected=expected)
     model = pool.models[name]
     if wanted.asks and not _reachable(model, wanted):
-        key = model.key_env or VENDOR_KEYS[model.provider]
-        raise ConfigError(f"there is no key for {name}", field="--router-model", expected=f"its key in {key}")
+        key = key_name(model)
+        expected = f"its key in {key}: export {key}=…, then orchestrator models check {name}"
+        raise ConfigError(f"there is no key for {name}", field="--router-model", expected=expected)
     return name
 
 

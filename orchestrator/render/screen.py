@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from decimal import Decimal
 from types import TracebackType
 from typing import TextIO, cast
@@ -68,6 +69,11 @@ class Screen:
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
         self.err.print(Text(text), style="quiet", soft_wrap=True)
+
+    def next(self, steps: Iterable[str]) -> None:
+        """Say what to type now, on stderr."""
+        for step in steps:
+            self.err.print(Text.assemble(("next: ", "head"), step), soft_wrap=True)
 
     def fail(self, text: str) -> None:
         """Say what went wrong, on stderr."""
