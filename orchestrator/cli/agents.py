@@ -12,11 +12,14 @@ from orchestrator.cli.options import AgentsOption, JsonOption, PoolOption, pool_
 
 if TYPE_CHECKING:
     from orchestrator.pool import Agent
+    from orchestrator.trace import Fared
 
 __all__ = ["app"]
 
 app = typer.Typer(help="The agents of a pool and their descriptors.", no_args_is_help=True)
 app.command("add")(add)
+
+MOST_WARNINGS = 8
 
 
 @app.command("list")
@@ -73,17 +76,64 @@ def validate(
     from orchestrator.pool import load_folder
     from orchestrator.render import Screen
     from orchestrator.tools import bind
+    from orchestrator.weak import weaknesses
 
     screen = Screen(json=json)
     members = load_folder(folder) if folder is not None else pool_of(pool, agents)
     bind(members)
+    weak = weaknesses(members)
     if json:
-        screen.data(
-            {"valid": True, "agents": sorted(members.agents), "models": sorted(members.models), "goals": members.goals}
-        )
+        names = {"agents": sorted(members.agents), "models": sorted(members.models), "risks": sorted(members.risks)}
+        screen.data({"valid": True, **names, "goals": members.goals, "weak": weak})
     else:
+        for each in weak[:MOST_WARNINGS]:
+            screen.note(f"warning: {each}")
+        if len(weak) > MOST_WARNINGS:
+            screen.note(f"warning: {len(weak) - MOST_WARNINGS} more; see: orchestrator graph weak")
         counts = f"{len(members.agents)} agents, {len(members.models)} models, goals {', '.join(members.goals)}"
         screen.answer(f"{members.name}: valid: {counts}")
+
+
+@app.command()
+def health(
+    *,
+    last: Annotated[
+        int, typer.Option("--last", help="How many stored runs to look at, newest first.", min=1, metavar="N")
+    ] = 200,
+    json: JsonOption = False,
+) -> None:
+    """Sum up from stored traces how agents fared: tries, failures, seconds, breakers.
+
+    Breakers live in a process and start fresh with it; this is what they have seen so far.
+    """
+    from orchestrator.render import Screen, rows_table
+    from orchestrator.trace import fared, read_trace, runs_folder, trace_files
+
+    screen, folder = Screen(json=json), runs_folder()
+    files = trace_files(folder)[:last] if folder.is_dir() else []
+    found = fared(read_trace(path).events for path in files)
+    if json:
+        screen.data([_figures(each) for each in found])
+    elif found:
+        header = ("agent", "model", "runs", "tries", "well", "failures", "median", "opened", "last failure")
+        rows_table([_health_row(each) for each in found], screen, header=header)
+        screen.note(f"from {len(files)} runs in {folder}")
+    else:
+        screen.note(f"no runs in {folder}")
+
+
+def _figures(each: Fared) -> dict[str, object]:
+    told = {"agent": each.agent, "model": each.model, "runs": each.runs, "tries": each.tries}
+    rates = {"success_rate": each.success_rate, "failures": dict(each.failures), "seconds": each.typical_seconds}
+    return {**told, **rates, "opened": each.opened, "last_failure": each.last_failure}
+
+
+def _health_row(each: Fared) -> tuple[str, ...]:
+    failures = ", ".join(f"{number} {kind}" for kind, number in each.failures.most_common())
+    well = "" if each.success_rate is None else f"{each.success_rate:.0%}"
+    typical = "" if each.typical_seconds is None else f"{each.typical_seconds:.2f} s"
+    counts = (str(each.runs), str(each.tries), well, failures, typical, str(each.opened))
+    return (each.agent, each.model or "", *counts, each.last_failure or "")
 
 
 @app.command()

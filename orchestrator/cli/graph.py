@@ -53,8 +53,12 @@ def path(
     *,
     pool: PoolOption = "local",
     agents: AgentsOption = None,
+    have: Annotated[
+        list[str] | None, typer.Option("--have", help="Artifact that is there already; repeatable.", metavar="ARTIFACT")
+    ] = None,
     fail: Annotated[
-        list[str] | None, typer.Option("--fail", help="Leave an expert out; '*' is every expert.", metavar="AGENT")
+        list[str] | None,
+        typer.Option("--fail", help="Leave an expert out; '*' is every expert; repeatable.", metavar="AGENT"),
     ] = None,
     mermaid: MermaidOption = False,
     json: JsonOption = False,
@@ -69,7 +73,7 @@ def path(
     known = list(members.agents)
     lost = {known_expert(name, known, f"--fail {name}") for name in fail or ()}
     silence_warnings()
-    choice = Orchestrator(members, trace=False).path(goal, without=known if "*" in lost else lost)
+    choice = Orchestrator(members, trace=False).path(goal, have=have or (), without=known if "*" in lost else lost)
     if json:
         screen.data(choice)
     elif mermaid:
@@ -81,6 +85,43 @@ def path(
         screen.note(formula(Rates()))
         _say_what_is_left_out(screen, members, flags_of(pool, agents))
     raise typer.Exit(0 if choice.plan else ESCALATED)
+
+
+@app.command()
+def weak(
+    goal: Annotated[str | None, typer.Argument(help="Artifact that is wanted.", show_default=False)] = None,
+    *,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only for this kind of question.", metavar="KIND", show_default=False)
+    ] = None,
+    pool: PoolOption = "local",
+    agents: AgentsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show per goal and kind of question what one failure makes unreachable, and what is left then."""
+    from orchestrator.render import Screen, rows_table
+    from orchestrator.weak import weaknesses
+
+    screen, members = Screen(json=json), pool_of(pool, agents)
+    found = weaknesses(members, goal=goal, kind=kind)
+    if json:
+        screen.data(found)
+    elif found:
+        rows = [
+            (
+                each.goal,
+                each.kind or "any",
+                each.without or "nobody gives it",
+                ", ".join(each.takes),
+                each.instead or "",
+            )
+            for each in found
+        ]
+        rows_table(rows, screen, header=("goal", "kind", "hangs on", "takes with it", "left then"))
+    else:
+        screen.answer("no single failure makes a goal unreachable")
+    if not json and any(agent.tool is not None for agent in members.agents.values()):
+        screen.note("by descriptors alone: what a tool can do with one question is not looked at")
 
 
 def _say_what_is_left_out(screen: Screen, members: Pool, flags: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -13,10 +13,10 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from orchestrator.budget import Budget, Ledger
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, nearest
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule
-from orchestrator.messages import Asked, Decision, Failed, Goal, Question, as_question
+from orchestrator.messages import Asked, Decision, Failed, Goal, Question, Reply, as_question
 from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
 from orchestrator.pipeline.assembly import (
     Settings,
@@ -204,24 +204,40 @@ class Orchestrator:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    def explain(self, asked: Asked, *, goal: str | None = None) -> Explanation:
-        """What a run would do first, and what every rejected way would have cost."""
-        state = self._state(asked, goal)
+    def explain(
+        self, asked: Asked, *, goal: str | None = None, have: Iterable[str] = (), without: Iterable[str] = ()
+    ) -> Explanation:
+        """What a run would do first, and what every rejected way would have cost.
+
+        `have` names artifacts that are there already, `without` experts that are left out, as if they had failed.
+        """
+        state = self._beforehand(self._state(asked, goal), have, without)
         weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
         planner = self._settings.planning(weigher)
         request = first_request(self._settings, state, planner)
         return Explanation(state.goal, planner.slots(state), self._settings.facilities.rates, request)
 
-    def path(self, goal: str | None = None, *, without: Iterable[str] = ()) -> Choice:
+    def path(self, goal: str | None = None, *, have: Iterable[str] = (), without: Iterable[str] = ()) -> Choice:
         """The cheapest way to a goal by descriptors and health alone, for no question in particular.
 
-        `without` names experts that are left out, as if they had failed.
+        `have` names artifacts that are there already, `without` experts that are left out, as if they had failed.
+        Raises `ConfigError` for names that are not in the pool.
         """
         goals = self.pool.goals_from(goal)
-        lost = tuple(_left_out(name) for name in without)
-        state = RunState(Question(()), goals, goals[0], failures=lost)
+        state = self._beforehand(RunState(Question(()), goals, goals[0]), have, without)
         weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
         return self._settings.planning(weigher).choose(Goal(state.goal), state)
+
+    def _beforehand(self, state: RunState, have: Iterable[str], without: Iterable[str]) -> RunState:
+        """The state as it would be with some artifacts there and some experts failed."""
+        for kind, names, known in (("have", have, self.pool.artifacts), ("without", without, self.pool.agents)):
+            for name in (names := tuple(names)):
+                if name not in known:
+                    hint = nearest(name, known)
+                    expected = "one of " + ", ".join(sorted(known))
+                    raise ConfigError(f"there is no `{name}`", field=kind, expected=expected, suggestion=hint)
+        given = tuple(Reply(0, "given", Goal(name), "") for name in have)
+        return replace(state, replies=given, failures=tuple(_left_out(name) for name in without))
 
     def as_node(
         self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None

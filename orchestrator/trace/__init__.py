@@ -2,12 +2,15 @@
 
 from orchestrator.trace.audit import Verdict, silent_failures, verify
 from orchestrator.trace.journal import Journal, Listener, Trace, find_trace, read_trace, runs_folder, trace_files
+from orchestrator.trace.record import Fared, fared
 
 __all__ = [
+    "Fared",
     "Journal",
     "Listener",
     "Trace",
     "Verdict",
+    "fared",
     "find_trace",
     "read_trace",
     "runs_folder",
