@@ -50,7 +50,7 @@ class Breaker:
     _probe: int | None = None
     """The try that holds the half-open place."""
     _epoch: int = 0
-    """First try since the breaker last opened; what earlier ones found out is known already."""
+    """Number of the last try before the breaker last opened or closed; what it found out is known already."""
     _next: int = 0
     _tries: deque[tuple[float, bool]] = field(default_factory=lambda: deque[tuple[float, bool]](maxlen=TRIES_WATCHED))
 
@@ -70,7 +70,7 @@ class Breaker:
         """Seconds until it may let a try through: 0 now, infinite never; a guess where a try finds out just now."""
         if not self.closed_to():
             return 0.0
-        return SECONDS_OF_A_PROBE if self.state == "half_open" else self.until - self.clock()
+        return SECONDS_OF_A_PROBE if self.state == "half_open" else max(0.0, self.until - self.clock())
 
     def admit(self) -> int | None:
         """Leave for one try, as its number; None where it is refused. Half-open, one try at a time has the place."""
