@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from orchestrator.budget import Budget
     from orchestrator.errors import ConfigError, OrchestratorError, ProviderError, ToolError
     from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, ToolCall, Usage
+    from orchestrator.monitors import Signal, Watch
     from orchestrator.pipeline import Explanation, Orchestrator
     from orchestrator.pool import Agent, Model, Pool, Price, Risk, expert, load_folder, load_pool
     from orchestrator.protocol import Answer, Route, Think, Turn
     from orchestrator.providers import Completion, ScriptProvider, read_recorded
-    from orchestrator.routers import LLMRouter, View
+    from orchestrator.routers import LLMRouter, PlanRouter, View
     from orchestrator.tools import Claim, IdempotencyKey, Resources
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Model",
     "Orchestrator",
     "OrchestratorError",
+    "PlanRouter",
     "Pool",
     "Price",
     "ProviderError",
@@ -45,12 +47,14 @@ __all__ = [
     "Risk",
     "Route",
     "ScriptProvider",
+    "Signal",
     "Think",
     "ToolCall",
     "ToolError",
     "Turn",
     "Usage",
     "View",
+    "Watch",
     "__version__",
     "expert",
     "load_folder",
@@ -62,11 +66,12 @@ _HOMES = {
     "budget": ("Budget",),
     "errors": ("ConfigError", "OrchestratorError", "ProviderError", "ToolError"),
     "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "ToolCall", "Usage"),
+    "monitors": ("Signal", "Watch"),
     "pipeline": ("Explanation", "Orchestrator"),
     "pool": ("Agent", "Model", "Pool", "Price", "Risk", "expert", "load_folder", "load_pool"),
     "protocol": ("Answer", "Route", "Think", "Turn"),
     "providers": ("Completion", "ScriptProvider", "read_recorded"),
-    "routers": ("LLMRouter", "View"),
+    "routers": ("LLMRouter", "PlanRouter", "View"),
     "tools": ("Claim", "IdempotencyKey", "Resources"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
