@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,7 +18,7 @@ from orchestrator import Message, Model, Usage, read_recorded
 from orchestrator.errors import AttemptError, FailureKind, ProviderError, ReplayMismatch
 from orchestrator.messages import ToolCall
 from orchestrator.providers import Completion, Provider, RecordingProvider, ReplayProvider, Request, ScriptProvider
-from orchestrator.providers.base import Finish
+from orchestrator.providers.base import Finish, Preparing
 from tests.wire import vendors
 from tests.wire.outcomes import model_at, provider_of
 from tests.wire.server import Script, WireServer, stream, whole
@@ -131,6 +131,29 @@ def test_the_text_is_told_as_it_comes(row: Row, tmp_path: Path) -> None:
     assert "".join(pieces) == completion.text == "Paris."
     assert all(pieces)
     assert completion.finish == "stop"
+
+
+@each
+def test_images_and_a_schema_are_borne(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (*REQUEST.messages[:-1], replace(REQUEST.messages[-1], images=("https://pictures.example/a.png",)))
+    asked = replace(REQUEST, messages=said, schema={"type": "object", "properties": {}})
+    monkeypatch.setattr(f"{__name__}.REQUEST", asked)
+    with row(tmp_path, "said") as door:
+        completion = answered(door)
+    assert completion is not None
+    assert completion.text == "Paris."
+
+
+@each
+def test_it_prepares_more_than_once_without_harm(row: Row, tmp_path: Path) -> None:
+    async def both(provider: Preparing, model: Model) -> None:
+        await asyncio.gather(provider.prepare(model), provider.prepare(model))
+        await provider.prepare(model)
+
+    with row(tmp_path, "said") as door:
+        if isinstance(door.provider, Preparing):
+            asyncio.run(both(door.provider, door.model))
+        assert answered(door) is not None
 
 
 @each
