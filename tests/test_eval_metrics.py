@@ -197,7 +197,11 @@ def ours(each: Synthetic) -> dict[str, float | None]:
 def test_a_second_piece_of_code_agrees_on_twenty_sets() -> None:
     sets = [synthetic(number) for number in range(20)]
     told = subprocess.run(
-        [sys.executable, "-I", str(DEFINITIONS)], input=json.dumps([asdict(each) for each in sets]), capture_output=True, text=True, check=True
+        [sys.executable, "-I", str(DEFINITIONS)],
+        input=json.dumps([asdict(each) for each in sets]),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines = [json.loads(line) for line in told.stdout.splitlines()]
     assert len(lines) == 20

@@ -2,7 +2,7 @@
 
 from orchestrator.merge.base import AskingMerge, MergeFunction, MergeRule, as_merge, sided
 from orchestrator.merge.canonical import canonical, same
-from orchestrator.merge.rules import MERGES, First, RouterAnswer, Vote, merge_named
+from orchestrator.merge.rules import MERGES, First, RouterAnswer, Vote, merge_named, voted
 from orchestrator.merge.synthesise import Synthesise, worst_of_asking
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "same",
     "sided",
     "worst_of_asking",
+    "voted",
 ]

@@ -12,7 +12,7 @@ from orchestrator.merge.base import MergeRule, in_order, sided
 from orchestrator.merge.canonical import canonical
 from orchestrator.messages import Analysis, Dissent, Question, Reply
 
-__all__ = ["MERGES", "First", "RouterAnswer", "Vote", "merge_named"]
+__all__ = ["MERGES", "First", "RouterAnswer", "Vote", "merge_named", "voted"]
 
 
 class First:
@@ -32,24 +32,7 @@ class Vote:
 
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The winning answer; replies that are none of the question's choices have no vote."""
-        ballots: dict[str, list[Reply]] = {}
-        for reply in in_order(replies):
-            vote = canonical(reply.text, question)
-            if vote is not None:
-                ballots.setdefault(vote, []).append(reply)
-        if not ballots:
-            merged = await First().merge(question, replies)
-            return Analysis(
-                merged.answer, merged.support, merged.dissent, reasons=("vote: no reply is one of the choices",)
-            )
-        winner = min(ballots, key=lambda vote: _rank(ballots[vote]))
-        won = ballots[winner]
-        spokesman = min(won, key=lambda reply: (-reply.p, reply.agent))
-        return Analysis(
-            answer=winner if question.choices else spokesman.text,
-            support=tuple(reply.agent for reply in won),
-            dissent=tuple(Dissent(reply.agent, reply.text) for reply in in_order(replies) if reply not in won),
-        )
+        return voted(question, replies)
 
 
 class RouterAnswer:
@@ -62,6 +45,28 @@ class RouterAnswer:
         own = sorted((reply for reply in replies if reply.agent == "router"), key=lambda reply: -reply.attempt)
         others = [reply for reply in replies if reply.agent != "router"]
         return sided((own or in_order(replies))[0].text, question, others)
+
+
+def voted(question: Question, replies: Sequence[Reply]) -> Analysis:
+    """What `Vote` makes of the replies."""
+    ballots: dict[str, list[Reply]] = {}
+    for reply in in_order(replies):
+        vote = canonical(reply.text, question)
+        if vote is not None:
+            ballots.setdefault(vote, []).append(reply)
+    if not ballots:
+        merged = sided(in_order(replies)[0].text, question, replies)
+        return Analysis(
+            merged.answer, merged.support, merged.dissent, reasons=("vote: no reply is one of the choices",)
+        )
+    winner = min(ballots, key=lambda vote: _rank(ballots[vote]))
+    won = ballots[winner]
+    spokesman = min(won, key=lambda reply: (-reply.p, reply.agent))
+    return Analysis(
+        answer=winner if question.choices else spokesman.text,
+        support=tuple(reply.agent for reply in won),
+        dissent=tuple(Dissent(reply.agent, reply.text) for reply in in_order(replies) if reply not in won),
+    )
 
 
 def _rank(ballot: Sequence[Reply]) -> tuple[int, float, bool, Decimal, str]:

@@ -4,7 +4,15 @@ from orchestrator.providers.base import Ask, Completion, Finish, OnText, Provide
 from orchestrator.providers.calls import REPAIRS, ModelCall, key_of
 from orchestrator.providers.gate import Call, Gate, Paid, Result
 from orchestrator.providers.injection import FAULTS, FaultName, Injection
-from orchestrator.providers.recorded import Case, RecordedFile, RecordedProvider, read_recorded
+from orchestrator.providers.recorded import (
+    Case,
+    RecordedFile,
+    RecordedProvider,
+    join_recorded,
+    read_recorded,
+    recorded_from,
+    tile_recorded,
+)
 from orchestrator.providers.replay import RecordingProvider, ReplayProvider
 from orchestrator.providers.script import ScriptProvider, call
 
@@ -33,6 +41,9 @@ __all__ = [
     "ScriptProvider",
     "ToolSpec",
     "call",
+    "join_recorded",
     "key_of",
     "read_recorded",
+    "recorded_from",
+    "tile_recorded",
 ]

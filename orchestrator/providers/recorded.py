@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,10 +22,20 @@ from orchestrator.pool import Agent, Model, Pool
 from orchestrator.pool.descriptors import config_error
 from orchestrator.providers.base import Completion, OnText, Quote, Request
 
-__all__ = ["Case", "RecordedFile", "RecordedProvider", "read_recorded"]
+__all__ = [
+    "Case",
+    "RecordedFile",
+    "RecordedProvider",
+    "Take",
+    "join_recorded",
+    "read_recorded",
+    "recorded_from",
+    "tile_recorded",
+]
 
 Money = Annotated[Decimal, Field(ge=0)]
 Split = Literal["train", "test"]
+RECORD = "a record of outcomes on a line of its own"
 
 
 class _Outcome(BaseModel):
@@ -46,6 +57,10 @@ class _Record(BaseModel):
     kind: str | None = None
     choices: tuple[str, ...] | None = None
     query: str | None = None
+    reference: str | None = None
+    task: str | None = None
+    subject: str | None = None
+    benchmark: str | None = None
     outcomes: dict[str, _Outcome]
 
 
@@ -67,6 +82,10 @@ class Case:
     question: Question
     query: str | None
     takes: Mapping[str, Take]
+    task: str | None = None
+    """Label of its kind of task: the record's `task`, else its `subject`, else its `benchmark`."""
+    repeats: str | None = None
+    """Id of the case that it is a copy of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,8 @@ class RecordedFile:
     """False where no record says train and the split was drawn from the hash of the id."""
     scores: Mapping[str, Mapping[str, float]]
     """Score by case and model; for evals only, routers and merges never see it."""
+    references: Mapping[str, str]
+    """The right answer by case, where it is recorded; for evals only, like the scores."""
 
     def provider(self) -> RecordedProvider:
         """The door to its models; it knows no score."""
@@ -150,23 +171,81 @@ class RecordedProvider:
 
 def read_recorded(path: str | Path) -> RecordedFile:
     """Read a `.jsonl` or `.jsonl.gz` file of recorded outcomes; raises `ConfigError` naming file and line."""
+    return _collected(shown(Path(path)), _records(Path(path)))
+
+
+def recorded_from(file: str, tables: Iterable[tuple[str, object]]) -> RecordedFile:
+    """Recorded outcomes out of tables as a line of a file holds them, each with the place where it was found.
+
+    For loaders of other layouts; raises `ConfigError` naming `file` and that place.
+    """
+    return _collected(file, ((where, _validated(table, file, where)) for where, table in tables))
+
+
+def join_recorded(files: Sequence[RecordedFile]) -> RecordedFile:
+    """Several files as one, each with its own split; raises `ConfigError` where an id stands in two of them."""
+    cases: dict[str, Case] = {}
+    for file in files:
+        if twice := next((name for name in file.cases if name in cases), None):
+            raise ConfigError(f"the id `{twice}` stands in another file, too", file=file.path)
+        cases.update(file.cases)
+    return _assemble(
+        " + ".join(file.path for file in files),
+        cases,
+        {name: scores for file in files for name, scores in file.scores.items()},
+        {name: answer for file in files for name, answer in file.references.items()},
+        own_split=all(file.own_split for file in files),
+    )
+
+
+def tile_recorded(file: RecordedFile, cases: int) -> RecordedFile:
+    """So many cases: those of the file, over and over; a copy has an id of its own and names what it repeats."""
+    copies = list(islice(_copies(file), cases))
+    return _assemble(
+        file.path,
+        {copy.id: copy for copy in copies},
+        {copy.id: file.scores[copy.repeats or copy.id] for copy in copies},
+        {copy.id: file.references[name] for copy in copies if (name := copy.repeats or copy.id) in file.references},
+        own_split=file.own_split,
+    )
+
+
+def _copies(file: RecordedFile) -> Iterator[Case]:
+    yield from file.cases.values()
+    number = 1
+    while True:
+        number += 1
+        for case in file.cases.values():
+            name = f"{case.id}~{number}"
+            question = replace(case.question, case=name)
+            yield replace(case, id=name, question=question, repeats=case.repeats or case.id)
+
+
+def _collected(file: str, found: Iterable[tuple[str, _Record]]) -> RecordedFile:
     records: dict[str, _Record] = {}
-    for number, record in _records(Path(path)):
+    for where, record in found:
         if record.id in records:
-            raise ConfigError(f"the id `{record.id}` stands twice", file=shown(Path(path)), field=f"line {number}")
+            raise ConfigError(f"the id `{record.id}` stands twice", file=file, field=where)
         records[record.id] = record
     if not records:
-        raise ConfigError("holds no records", file=shown(Path(path)), expected="one JSON record per line")
-    return _assemble(shown(Path(path)), list(records.values()))
+        raise ConfigError("holds no records", file=file, expected="one JSON record per line")
+    own_split = any(record.split == "train" for record in records.values())
+    return _assemble(
+        file,
+        {name: _case(each, each.split if own_split else _drawn_split(name)) for name, each in records.items()},
+        {name: {model: got.score for model, got in each.outcomes.items()} for name, each in records.items()},
+        {name: each.reference for name, each in records.items() if each.reference is not None},
+        own_split=own_split,
+    )
 
 
-def _records(path: Path) -> Iterator[tuple[int, _Record]]:
+def _records(path: Path) -> Iterator[tuple[str, _Record]]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield number, _record(line, shown(path), number)
+                    yield f"line {number}", _record(line, shown(path), f"line {number}")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         problem = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
@@ -174,38 +253,47 @@ def _records(path: Path) -> Iterator[tuple[int, _Record]]:
         ) from error
 
 
-def _record(line: str, file: str, number: int) -> _Record:
-    where, expected = f"line {number}", "a record of outcomes on a line of its own"
+def _record(line: str, file: str, where: str) -> _Record:
     try:
         table: object = json.loads(line, parse_float=Decimal)
     except json.JSONDecodeError as error:
         problem = f"is no JSON: {error.msg} at column {error.colno}"
-        raise ConfigError(problem, file=file, field=where, expected=expected) from error
+        raise ConfigError(problem, file=file, field=where, expected=RECORD) from error
     except RecursionError as error:
-        raise ConfigError("is nested too deeply", file=file, field=where, expected=expected) from error
+        raise ConfigError("is nested too deeply", file=file, field=where, expected=RECORD) from error
     if not isinstance(table, dict):
-        raise ConfigError("is no JSON object", file=file, field=where, expected=expected)
+        raise ConfigError("is no JSON object", file=file, field=where, expected=RECORD)
+    return _validated(table, file, where)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _validated(table: object, file: str, where: str) -> _Record:
     try:
         return _Record.model_validate(table)
     except ValidationError as error:
         raise config_error(error, _Record, where, file) from error
 
 
-def _assemble(file: str, records: list[_Record]) -> RecordedFile:
-    own_split = any(record.split == "train" for record in records)
-    splits: dict[str, Split] = {record.id: record.split if own_split else _drawn_split(record.id) for record in records}
-    names = sorted({name for record in records for name in record.outcomes})
-    train = [record for record in records if splits[record.id] == "train"] or records
-    means = {name: _means(name, train) for name in names}
+def _assemble(
+    file: str,
+    cases: Mapping[str, Case],
+    scores: Mapping[str, Mapping[str, float]],
+    references: Mapping[str, str],
+    *,
+    own_split: bool,
+) -> RecordedFile:
+    names = sorted({name for case in cases.values() for name in case.takes})
+    train = [case for case in cases.values() if case.split == "train"] or list(cases.values())
+    means = {name: _means(name, train, scores) for name in names}
     agents = [_agent(name, means[name][0]) for name in names]
     models = [Model(name=f"recorded:{name}") for name in names]
     return RecordedFile(
         file,
-        {record.id: _case(record, splits[record.id]) for record in records},
+        cases,
         Pool([*models, *agents], name=Path(file).name),
         {name: cost for name, (_, cost) in means.items()},
         own_split,
-        {record.id: {name: outcome.score for name, outcome in record.outcomes.items()} for record in records},
+        scores,
+        references,
     )
 
 
@@ -214,14 +302,14 @@ def _drawn_split(case: str) -> Split:
     return "train" if sha256(case.encode()).digest()[0] % 2 == 0 else "test"
 
 
-def _means(name: str, records: list[_Record]) -> tuple[float, Decimal | None]:
-    found = [record.outcomes[name] for record in records if name in record.outcomes]
+def _means(name: str, cases: Sequence[Case], scores: Mapping[str, Mapping[str, float]]) -> tuple[float, Decimal | None]:
+    found = [case for case in cases if name in case.takes]
     if not found:
         return 0.5, None
-    costs = [outcome.cost_usd for outcome in found]
+    costs = [case.takes[name].cost for case in found]
     known = [cost for cost in costs if cost is not None]
     mean = sum(known, Decimal(0)) / len(known) if len(known) == len(costs) else None
-    return sum(outcome.score for outcome in found) / len(found), mean
+    return sum(scores[case.id][name] for case in found) / len(found), mean
 
 
 def _agent(name: str, skill: float) -> Agent:
@@ -240,4 +328,4 @@ def _case(record: _Record, split: Split) -> Case:
         )
         for name, outcome in record.outcomes.items()
     }
-    return Case(record.id, split, question, record.query, takes)
+    return Case(record.id, split, question, record.query, takes, record.task or record.subject or record.benchmark)
