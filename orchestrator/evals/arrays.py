@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Table", "chosen", "dealt_means", "flipped_sums", "resampled_means", "spread"]
+__all__ = ["Table", "chosen", "dealt_means", "flipped_sums", "resampled_means", "swept_means"]
 
 Table: TypeAlias = Sequence[Sequence[float]]
 """One row for each case."""
@@ -94,6 +94,15 @@ def _chosen(scores: Floats, dollars: Floats, prices: Sequence[float], allowed: N
     return best
 
 
+def swept_means(
+    predicted: tuple[Table, Table], outcomes: tuple[Table, Table], allowed: Allowed, prices: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Mean score and mean dollars of the choices at each price; where nobody is allowed, 0 at no cost."""
+    scores, dollars, won, paid = (np.asarray(table, dtype=np.float64) for table in (*predicted, *outcomes))
+    choice = _chosen(scores, dollars, prices, np.asarray(allowed, dtype=np.bool_))
+    return list(zip(_at(won, choice), _at(paid, choice), strict=True))
+
+
 def dealt_means(
     predicted: tuple[Table, Table],
     outcomes: tuple[Table, Table],
@@ -129,8 +138,3 @@ def _at(table: Floats, choice: Indices) -> list[float]:
     """Column means of the values at the chosen columns."""
     values = np.take_along_axis(table, np.maximum(choice, 0), axis=1)
     return np.where(choice < 0, 0.0, values).mean(axis=0).tolist()
-
-
-def spread(values: Sequence[float], shares: Sequence[float]) -> list[float]:
-    """The quantiles of the values at the given shares, by linear interpolation."""
-    return np.quantile(np.asarray(values), np.asarray(shares)).tolist()
