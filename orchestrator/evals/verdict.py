@@ -7,16 +7,25 @@ from dataclasses import dataclass
 
 from orchestrator.evals.baselines import Baselines
 from orchestrator.evals.comparison import Comparison, compare
-from orchestrator.evals.curves import Point, aiq_tr, quality_at, zero_router
+from orchestrator.evals.curves import Point, aiq, aiq_tr, quality_at, zero_router
 from orchestrator.evals.extra import need_extra
 from orchestrator.evals.matrix import Matrix
 from orchestrator.evals.metrics import percentile
 from orchestrator.evals.placebo import Placebo, lookup, placebo
-from orchestrator.evals.predictions import Choice, Swept, chosen_results
+from orchestrator.evals.predictions import Choice, Swept, chosen_results, prices_for
 from orchestrator.evals.stats import SAMPLES, Interval
 from orchestrator.evals.systems import Result, System
 
-__all__ = ["Evidence", "Gain", "Verdict", "evidence", "gain_over_zero", "gain_over_zero_curve", "verdict"]
+__all__ = [
+    "Evidence",
+    "Gain",
+    "Verdict",
+    "evidence",
+    "gain_over_zero",
+    "gain_over_zero_curve",
+    "gain_over_zero_hull",
+    "verdict",
+]
 
 ALPHA = 0.05
 
@@ -99,18 +108,45 @@ def gain_over_zero(results: Sequence[Result], test: Matrix, *, seed: int = 0, le
 
 def gain_over_zero_curve(router: Swept, baselines: Baselines, *, seed: int = 0, level: float = 0.95) -> Gain:
     """The router's AIQ_tr less the zero router's, whose corners are taken from train too, cases resampled together."""
-    test, settings = baselines.test, len(router.settings)
-    results = [chosen_results(choice, test) for choice in router.choices]
-    rows = [[value for each in row for value in (each.score, each.cost or 0.0)] for row in zip(*results, strict=True)]
-    corners = [test.models.index(model) for model in baselines.zero_models()]
+    corners = [baselines.test.models.index(model) for model in baselines.zero_models()]
 
-    def gain(means: Sequence[float]) -> float:
-        ours = [Point(means[2 * place + 1], means[2 * place]) for place in range(settings)]
-        singles = _singles(means[2 * settings :])
+    def gain(ours: list[Point], singles: list[Point]) -> float:
         floor = aiq_tr([singles[place] for place in corners], singles)
         return (aiq_tr(ours, singles) or 0.0) - (floor or 0.0)
 
-    return _resampled(gain, test, rows, seed, level)
+    return _of_curves(gain, router.choices, baselines.test, seed, level)
+
+
+def gain_over_zero_hull(router: Swept, baselines: Baselines, *, seed: int = 0, level: float = 0.95) -> Gain:
+    """The router's AIQ less the zero router's, both with a hull over the test results: see `aiq` on what that rewards.
+
+    The router's knob takes every setting of the grid that makes another choice.
+    """
+    settings = router.predictions.chosen(prices_for(baselines.train))
+    choices = list(dict.fromkeys(tuple(choice) for choice in settings))
+
+    def gain(ours: list[Point], singles: list[Point]) -> float:
+        return (aiq(ours, singles) or 0.0) - (aiq(singles, singles) or 0.0)
+
+    return _of_curves(gain, choices, baselines.test, seed, level)
+
+
+def _of_curves(
+    gain: Callable[[list[Point], list[Point]], float],
+    choices: Sequence[Choice],
+    test: Matrix,
+    seed: int,
+    level: float,
+) -> Gain:
+    """A figure of the points of several choices, and of those of the single models."""
+    results = [chosen_results(choice, test) for choice in choices]
+    rows = [[value for each in row for value in (each.score, each.cost or 0.0)] for row in zip(*results, strict=True)]
+
+    def of_means(means: Sequence[float]) -> float:
+        ours = [Point(means[place + 1], means[place]) for place in range(0, 2 * len(choices), 2)]
+        return gain(ours, _singles(means[2 * len(choices) :]))
+
+    return _resampled(of_means, test, rows, seed, level)
 
 
 def _resampled(
