@@ -85,7 +85,7 @@ def figures(each: System) -> tuple[int, float, float | None]:
         ("cheapest", 4, 0.25, 2.25),  # low, by train cost
         ("dearest", 4, 0.375, 4.0),
         ("best-single", 4, 0.375, 4.0),  # big: 0.75 on train
-        ("best-single-hindsight", 3, 2 / 3, 2.0),  # mid, where it has a record
+        ("best-single-hindsight", 4, 0.375, 4.0),  # big: mid has no record for q3
         ("random", 4, (2 / 3 + 2 / 3 + 0.25) / 4, (3 + 2 + 3.5 + 3) / 4),
         ("zero-router", 4, 0.375, 4.0),
         ("oracle", 4, 2.5 / 4, (1 + 1 + 4 + 2) / 4),
@@ -96,6 +96,19 @@ def figures(each: System) -> tuple[int, float, float | None]:
 )
 def test_a_baseline_by_hand(name: str, n: int, score: float, cost: float) -> None:
     assert figures(system(SMALL, name)) == (n, pytest.approx(score), pytest.approx(cost))
+
+
+def test_a_model_tried_on_easy_cases_only_stands_in_for_nobody() -> None:
+    easy = [record(f"t{n}", "train", None, all=(n % 2, 2.0), some=(1, 1.0)) for n in range(4)]
+    hard = [record(f"h{n}", "train", None, all=(0.25, 2.0)) for n in range(4)]
+    asked = [record(f"q{n}", "test", None, all=(n % 2, 2.0), some=(1, 1.0)) for n in range(4)]
+    matrix = made(*easy, *hard, *asked)
+    assert matrix.part("train").covering == ("all",)
+    assert [system(matrix, name).note for name in ("best-single", "cheapest", "dearest")] == ["all"] * 3
+    assert over(matrix).zero_models() == ["all"]
+    without = made(record("t", "train", None, a=(1, 1.0)), record("q", "test", None, b=(1, 1.0)))
+    assert over(without).system("zero-router") == LeftOut("zero-router", "no model has records for both train and test")
+    assert over(without).system("best-single") == LeftOut("best-single", "a has no record in these cases")
 
 
 def test_every_baseline_comes_along() -> None:
@@ -111,7 +124,7 @@ def test_bounds_and_expectations_are_marked() -> None:
 
 
 def test_a_model_with_few_records_says_so() -> None:
-    assert system(SMALL, "best-single-hindsight").note == "mid, which has a record for 3 of 4 cases"
+    assert system(SMALL, "model:mid").note == "mid, which has a record for 3 of 4 cases"
     assert system(SMALL, "best-single").note == "big"
 
 

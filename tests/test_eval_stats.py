@@ -205,6 +205,19 @@ def test_dealing_stays_within_groups() -> None:
     assert max(means[0][0] for means in some) == 0.75
 
 
+def test_dealing_is_the_same_however_many_kinds_of_cases_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Random(3)
+    scores, dollars = ([[draw.random() for _ in range(4)] for _ in range(30)] for _ in range(2))
+    allowed = [[draw.random() < 0.7 for _ in range(4)] for _ in range(30)]
+
+    def dealt() -> list[list[tuple[float, float]]]:
+        return dealt_means((scores, dollars), (dollars, scores), allowed, [0, 1], [0, 1] * 15, samples=9, seed=5)
+
+    beforehand = dealt()
+    monkeypatch.setattr("orchestrator.evals.arrays.CELLS_AT_ONCE", 1)
+    assert dealt() == beforehand
+
+
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere(name: str, package: str | None = None) -> ModuleSpec | None:
         return None if name in ("scipy", "sklearn") else real(name, package)

@@ -17,7 +17,14 @@ from orchestrator.evals.matrix import Matrix, matrix_of
 from orchestrator.evals.predictions import Choice, Swept, chosen_results
 from orchestrator.evals.stats import Interval
 from orchestrator.evals.systems import Result, System, pooled, summarise
-from orchestrator.evals.verdict import Evidence, Verdict, evidence, verdict
+from orchestrator.evals.verdict import (
+    Evidence,
+    Verdict,
+    evidence,
+    gain_over_zero_curve,
+    gain_over_zero_hull,
+    verdict,
+)
 from orchestrator.providers import tile_recorded
 from tests.planted import planted, planted_file
 
@@ -241,6 +248,25 @@ def test_of_several_routers_the_one_that_gains_most_is_named() -> None:
     one = evidence(near, baselines, by=baselines.swept("knn"))
     said = verdict([given(matrix, ["small"] * 250), one])
     assert (said.route, said.router) == (True, "knn")
+
+
+def test_a_curve_that_pays_where_money_is_short_is_mentioned() -> None:
+    matrix = planted(4, informed=True)
+    baselines = Baselines(matrix.part("train"), matrix.part("test"))
+    near = baselines.system("knn")
+    assert isinstance(near, System)
+    found = evidence(near, baselines, by=baselines.swept("knn"))
+    worse = replace(found, beside_best=replace(found.beside_best, delta=-0.1, ci=Interval(-0.2, -0.05)))
+    said = verdict([worse])
+    assert said.text.startswith("do not route: knn does not beat")
+    assert said.reasons[-1].endswith("in AIQ_tr all the same: it may pay where money is short")
+
+
+def test_a_hull_over_test_gains_no_less_than_settings_from_train() -> None:
+    matrix = planted(4, informed=False)
+    baselines = Baselines(matrix.part("train"), matrix.part("test"))
+    router = baselines.swept("knn")
+    assert gain_over_zero_hull(router, baselines).value >= gain_over_zero_curve(router, baselines).value
 
 
 def test_nothing_to_judge() -> None:

@@ -5,7 +5,7 @@ Tables come in and go out as plain lists, rows first, so that no other module ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -120,18 +120,31 @@ def dealt_means(
     """
     scores, dollars = (np.asarray(table, dtype=np.float64) for table in predicted)
     won, paid = (np.asarray(table, dtype=np.float64) for table in outcomes)
-    open_to = np.asarray(allowed, dtype=np.bool_)
+    dealt = _dealing(scores, dollars, np.asarray(allowed, dtype=np.bool_), prices)
     members = [np.flatnonzero(np.asarray(groups) == group) for group in sorted(set(groups))]
-    ready = _chosen(scores, dollars, prices, open_to) if open_to.all() else None
     draw = np.random.default_rng(seed)
     found: list[list[tuple[float, float]]] = []
     for _ in range(samples):
         order = np.arange(len(scores))
         for rows in members:
             order[rows] = draw.permutation(rows)
-        choice = _chosen(scores[order], dollars[order], prices, open_to) if ready is None else ready[order]
+        choice = dealt(order)
         found.append(list(zip(_at(won, choice), _at(paid, choice), strict=True)))
     return found
+
+
+def _dealing(
+    scores: Floats, dollars: Floats, allowed: NDArray[np.bool_], prices: Sequence[float]
+) -> Callable[[Indices], Indices]:
+    """The choices when each case is given the predictions of the row that an order names for it.
+
+    Most tables have few kinds of cases by who is allowed, so that all choices can be made beforehand.
+    """
+    open_to, kinds = np.unique(allowed, axis=0, return_inverse=True)
+    if len(open_to) * len(scores) * len(prices) > CELLS_AT_ONCE:
+        return lambda order: _chosen(scores[order], dollars[order], prices, allowed)
+    ready = np.stack([_chosen(scores, dollars, prices, np.tile(kind, (len(scores), 1))) for kind in open_to])
+    return lambda order: ready[kinds, order]
 
 
 def _at(table: Floats, choice: Indices) -> list[float]:

@@ -104,7 +104,8 @@ class Baselines:
 
     def zero_models(self) -> list[str]:
         """The single models at the corners of the hull over train, from cheap to good."""
-        points = {_point(self.train, name): name for name in reversed(self.train.by_cost) if name in self.test.means}
+        able = [name for name in self.train.by_cost if name in self.train.covering and name in self.test.covering]
+        points = {_point(self.train, name): name for name in reversed(able)}
         return [points[corner] for corner in hull(points)]
 
     def zero_router(self, cost: float | None = None) -> System | LeftOut:
@@ -115,6 +116,8 @@ class Baselines:
         if not (self.train.priced and self.test.priced):
             return LeftOut("zero-router", "costs are not recorded")
         models = self.zero_models()
+        if not models:
+            return LeftOut("zero-router", "no model has records for both train and test")
         share = _mix([_point(self.train, name) for name in models], cost)
         results = tuple(
             mixed_results(case, self.test, {name: p for name, p in zip(models, share, strict=True) if p})
@@ -141,7 +144,8 @@ class Baselines:
         )
 
     def _priced(self, name: str, place: int) -> System | LeftOut:
-        priced = [each for each in self.train.by_cost if self.train.means[each].cost is not None]
+        able = [each for each in self.train.by_cost if each in self.train.covering]
+        priced = [each for each in able if self.train.means[each].cost is not None]
         return self._model(name, priced[place]) if priced else LeftOut(name, "costs are not recorded")
 
     def _random(self) -> System:

@@ -92,10 +92,20 @@ class Matrix:
         costs = {name: known.cost for name, known in self.means.items()}
         return tuple(sorted(costs, key=lambda name: (costs[name] is None, costs[name] or 0.0, name)))
 
+    @cached_property
+    def covering(self) -> tuple[str, ...]:
+        """The models with the most records, in most files all: only these can stand in for a router.
+
+        The mean of a model that was only tried on easy cases is not to be compared with one over all.
+        """
+        most = max(known.n for known in self.means.values())
+        return tuple(name for name in self.models if self.means[name].n == most)
+
     @property
     def points(self) -> list[Point]:
-        """Mean cost and score of every model whose costs are known."""
-        return [Point(known.cost, known.score) for known in self.means.values() if known.cost is not None]
+        """Mean cost and score of every covering model whose costs are known."""
+        known = [self.means[name] for name in self.covering]
+        return [Point(each.cost, each.score) for each in known if each.cost is not None]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -115,9 +125,9 @@ class Matrix:
         return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
 
     def best_single(self) -> str:
-        """The model of the highest mean score; of equal ones the cheaper, then by name."""
+        """The covering model of the highest mean score; of equal ones the cheaper, then by name."""
         places = {name: place for place, name in enumerate(self.by_cost)}
-        return min(self.models, key=lambda name: (-round(self.means[name].score, 12), places[name]))
+        return min(self.covering, key=lambda name: (-round(self.means[name].score, 12), places[name]))
 
     def found(self, model: str) -> str:
         """The model of that name; raises `ConfigError` with the nearest name where there is none."""

@@ -95,7 +95,7 @@ def gain_over_zero(results: Sequence[Result], test: Matrix, *, seed: int = 0, le
     """A router's mean score less that of the zero router at its mean cost, cases resampled together.
 
     In each sample the hull of the single models is drawn anew over the sampled test cases, so that it has hindsight
-    and the router has none.
+    and the router has none. A router that costs less than every single model is held to the cheapest one.
     """
     rows = {each.case: [each.score, each.cost or 0.0] for each in results}
     cases = [case.id for case in test.cases if case.id in rows]
@@ -108,7 +108,7 @@ def gain_over_zero(results: Sequence[Result], test: Matrix, *, seed: int = 0, le
 
 def gain_over_zero_curve(router: Swept, baselines: Baselines, *, seed: int = 0, level: float = 0.95) -> Gain:
     """The router's AIQ_tr less the zero router's, whose corners are taken from train too, cases resampled together."""
-    corners = [baselines.test.models.index(model) for model in baselines.zero_models()]
+    corners = [baselines.test.covering.index(model) for model in baselines.zero_models()]
 
     def gain(ours: list[Point], singles: list[Point]) -> float:
         floor = aiq_tr([singles[place] for place in corners], singles)
@@ -166,8 +166,8 @@ def _resampled(
 
 
 def _columns(test: Matrix, case: str) -> list[float]:
-    """For each model whether it has a record, its score and its cost, so that means count only what is there."""
-    got = [test.outcomes[case].get(model) for model in test.models]
+    """Whether each covering model has a record, its score and its cost, so that means count only what is there."""
+    got = [test.outcomes[case].get(model) for model in test.covering]
     return [value for each in got for value in ((1.0, each.score, each.cost or 0.0) if each else (0.0, 0.0, 0.0))]
 
 
