@@ -98,6 +98,26 @@ def test_a_baseline_by_hand(name: str, n: int, score: float, cost: float) -> Non
     assert figures(system(SMALL, name)) == (n, pytest.approx(score), pytest.approx(cost))
 
 
+def test_a_case_without_any_record_is_wrong_for_all() -> None:
+    matrix = made(
+        record("t1", "train", "a", big=(1, 2.0, "A")),
+        record("q1", "test", "a", big=(1, 2.0, "A")),
+        record("q2", "test", "a"),
+    )
+    for name in ("random", "oracle", "vote", "knn", "zero-router", "placebo:knn"):
+        assert figures(system(matrix, name)) == (2, 0.5, 1.0)
+    assert figures(system(matrix, "best-single")) == (1, 1.0, 2.0)
+
+
+def test_the_placebo_of_a_baseline_goes_by_its_name() -> None:
+    found = system(SMALL, "placebo:task-means")
+    assert (found.name, found.expected, summarise(found).shares) == (
+        "placebo:task-means",
+        True,
+        pytest.approx({"low": 0.5, "big": 0.5}),
+    )
+
+
 def test_a_model_tried_on_easy_cases_only_stands_in_for_nobody() -> None:
     easy = [record(f"t{n}", "train", None, all=(n % 2, 2.0), some=(1, 1.0)) for n in range(4)]
     hard = [record(f"h{n}", "train", None, all=(0.25, 2.0)) for n in range(4)]

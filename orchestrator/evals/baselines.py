@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from math import fsum
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.evals.curves import Point, aiq, aiq_tr, hull
 from orchestrator.evals.matrix import Asked, Matrix, Outcome
 from orchestrator.evals.metrics import cost_per_question
-from orchestrator.evals.predictions import PREDICTORS, Swept, chosen_results, swept
+from orchestrator.evals.placebo import placebo_system
+from orchestrator.evals.predictions import PREDICTORS, Swept, chosen_results, mixed_results, swept
 from orchestrator.evals.systems import LeftOut, Result, System
 from orchestrator.merge import voted
 from orchestrator.messages import Goal, Reply
 
-__all__ = ["BASELINES", "Baselines", "Curve", "mixed_results"]
+__all__ = ["BASELINES", "Baselines", "Curve"]
 
 BASELINES: tuple[str, ...] = (
     "cheapest",
@@ -60,9 +60,14 @@ class Baselines:
     _swept: dict[str, Swept] = field(default_factory=dict[str, Swept])
 
     def system(self, name: str) -> System | LeftOut:
-        """A baseline by name, or why there is none; raises `ConfigError` for a name that is no baseline's."""
+        """A baseline by name, or why there is none; raises `ConfigError` for a name that is no baseline's.
+
+        The placebo of a router that is no baseline is `placebo.placebo_system` of its choices.
+        """
         if name.startswith("model:"):
             return self._model(name, self.test.found(name.removeprefix("model:")))
+        if (router := name.removeprefix("placebo:")) in PREDICTORS and router != name:
+            return placebo_system(router, self.swept(router).best, self.test)
         makers: Mapping[str, Callable[[], System | LeftOut]] = {
             "cheapest": partial(self._priced, "cheapest", 0),
             "dearest": partial(self._priced, "dearest", -1),
@@ -150,8 +155,7 @@ class Baselines:
 
     def _random(self) -> System:
         results = tuple(
-            mixed_results(case, self.test, dict.fromkeys(sorted(case.models), 1 / len(case.models)))
-            for case in self.test.cases
+            mixed_results(case, self.test, dict.fromkeys(sorted(case.models), 1.0)) for case in self.test.cases
         )
         return System(name="random", kind="baseline", results=results, expected=True, note="expectation")
 
@@ -165,6 +169,9 @@ class Baselines:
         results: list[Result] = []
         for case in self.test.cases:
             got = self.test.outcomes[case.id]
+            if not got:
+                results.append(mixed_results(case, self.test, {}))
+                continue
             model = min(got, key=lambda name: (-got[name].score, _dollars(got[name]), name))
             top = [each for each in got.values() if each.score == got[model].score]
             cost = got[model].cost if all(each.cost is not None for each in top) else None
@@ -204,24 +211,6 @@ class Baselines:
 
     def _skill(self, model: str) -> float:
         return self.train.means[model].score if model in self.train.means else 0.5
-
-
-def mixed_results(case: Asked, matrix: Matrix, shares: Mapping[str, float]) -> Result:
-    """The expected result of a case whose model is drawn with these probabilities among those with a record."""
-    got = {name: matrix.outcomes[case.id][name] for name in shares if name in case.models}
-    total = fsum(shares[name] for name in got)
-    if not total:
-        return Result(case=case.id, score=0.0, cost=0.0, repeats=case.repeats)
-    asked = {name: shares[name] / total for name in got}
-    costs = [None if got[name].cost is None else p * (got[name].cost or 0.0) for name, p in asked.items()]
-    each = cost_per_question(costs)
-    return Result(
-        case=case.id,
-        score=fsum(p * got[name].score for name, p in asked.items()),
-        cost=None if each is None else each * len(costs),
-        asked=asked,
-        repeats=case.repeats,
-    )
 
 
 def _mix(points: list[Point], cost: float | None) -> list[float]:

@@ -98,7 +98,7 @@ class Matrix:
 
         The mean of a model that was only tried on easy cases is not to be compared with one over all.
         """
-        most = max(known.n for known in self.means.values())
+        most = max((known.n for known in self.means.values()), default=0)
         return tuple(name for name in self.models if self.means[name].n == most)
 
     @property

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.evals.baselines import mixed_results
 from orchestrator.evals.curves import Point, aiq_tr, quality_at, zero_router
 from orchestrator.evals.extra import need_extra
 from orchestrator.evals.matrix import Matrix
 from orchestrator.evals.metrics import shares
-from orchestrator.evals.predictions import Choice, Predictions, Swept, point_of
+from orchestrator.evals.predictions import Choice, Predictions, Swept, mixed_results, point_of
 from orchestrator.evals.stats import mean, permutation_p
 from orchestrator.evals.systems import LeftOut, System
 

@@ -25,6 +25,7 @@ __all__ = [
     "Swept",
     "chosen_results",
     "fold_of",
+    "mixed_results",
     "neighbour_means",
     "out_of_fold",
     "point_of",
@@ -257,3 +258,20 @@ def chosen_results(choice: Choice, matrix: Matrix) -> tuple[Result, ...]:
             )
         )
     return tuple(results)
+
+
+def mixed_results(case: Asked, matrix: Matrix, shares: Mapping[str, float]) -> Result:
+    """The expected result of a case whose model is drawn with these weights among those that have a record for it."""
+    got = {name: matrix.outcomes[case.id][name] for name in shares if name in case.models}
+    total = fsum(shares[name] for name in got)
+    if not total:
+        return Result(case=case.id, score=0.0, cost=0.0, repeats=case.repeats)
+    asked = {name: shares[name] / total for name in got}
+    costs = [p * cost for name, p in asked.items() if (cost := got[name].cost) is not None]
+    return Result(
+        case=case.id,
+        score=fsum(p * got[name].score for name, p in asked.items()),
+        cost=fsum(costs) if len(costs) == len(asked) else None,
+        asked=asked,
+        repeats=case.repeats,
+    )
