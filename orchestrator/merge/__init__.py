@@ -19,6 +19,6 @@ __all__ = [
     "merge_named",
     "same",
     "sided",
-    "worst_of_asking",
     "voted",
+    "worst_of_asking",
 ]
