@@ -1,0 +1,221 @@
+"""An eval's folder: settings, one line for each finished case, and the chain of choices that nobody can change later."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import cast
+
+from platformdirs import user_state_path
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from orchestrator.content import shown
+from orchestrator.errors import ConfigError, nearest
+from orchestrator.trace import read_trace
+
+__all__ = ["Choice", "Done", "Store", "evals_folder", "find_eval", "run_names"]
+
+GENESIS = "0" * 64
+
+
+def evals_folder(home: str | Path | None = None) -> Path:
+    """Where evals are kept: beside the runs."""
+    root = home or os.environ.get("ORCHESTRATOR_HOME")
+    return (Path(root).expanduser() if root else user_state_path("orchestrator")) / "evals"
+
+
+class Done(BaseModel):
+    """What one system came to on one case, before anybody scored it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str
+    case: str
+    repeat: int = 0
+    answer: str | None = None
+    status: str | None = None
+    cost_usd: Decimal | None = None
+    cost_exact: bool = True
+    seconds: float | None = None
+    turns: int = 0
+    control_calls: int = 0
+    merge_calls: int = 0
+    expert_calls: int = 0
+    reroutes: int = 0
+    support: tuple[str, ...] = ()
+    consulted: tuple[str, ...] = ()
+    """Agents in the order in which they were first asked."""
+    reasons: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    """What the case asks of the way and does not hold."""
+    error: str | None = None
+    """What went wrong where there is no decision to score."""
+    head: str | None = None
+    """Of the trace."""
+    trace: str | None = None
+    """Its file, below the eval's folder."""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What it is the result of."""
+        return self.system, self.case, self.repeat
+
+
+class Choice(BaseModel):
+    """Whom a system consulted for a case, chained to the choice before it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str
+    case: str
+    repeat: int
+    consulted: tuple[str, ...]
+    trace_head: str | None
+    prev: str = Field(min_length=64, max_length=64)
+
+
+@dataclass(slots=True)
+class Store:
+    """The folder of one eval."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.folder.name
+
+    def begin(self, settings: dict[str, object]) -> None:
+        """Make the folder and keep what is needed to go on; raises `ConfigError` where it is there already."""
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError as error:
+            expected = "a new folder; `eval resume` goes on with one that is there"
+            raise ConfigError("is there already", file=shown(self.folder), field="out", expected=expected) from error
+        self._replace("settings.json", json.dumps(settings, indent=1) + "\n")
+
+    def settings(self) -> dict[str, object]:
+        """What the eval was begun with."""
+        return cast("dict[str, object]", self._json("settings.json"))
+
+    def add(self, done: Done) -> None:
+        """Keep a finished case; it is on its way to the disk before this returns."""
+        with (self.folder / "results.jsonl").open("a", encoding="utf-8", newline="\n") as lines:
+            lines.write(done.model_dump_json() + "\n")
+
+    def done(self) -> dict[tuple[str, str, int], Done]:
+        """The finished cases, the last word on each; a torn last line counts as not finished."""
+        path = self.folder / "results.jsonl"
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        found: dict[tuple[str, str, int], Done] = {}
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = Done.model_validate_json(line)
+            except ValidationError as error:
+                if number < len(lines):
+                    problem = f"is no result: {error.errors(include_url=False)[0]['msg']}"
+                    raise ConfigError(problem, file=shown(path), field=f"line {number}") from error
+                continue
+            found[entry.key] = entry
+        return found
+
+    def mend(self) -> None:
+        """Cut off a torn last line, so that what comes after it stands on its own."""
+        path = self.folder / "results.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        if content and not content.endswith(b"\n"):
+            self._replace("results.jsonl", content[: content.rfind(b"\n") + 1].decode())
+
+    def freeze(self, done: Iterable[Done]) -> str:
+        """Write the choices of all cases as a chain, before any score is looked up; its head."""
+        prev, lines = GENESIS, list[str]()
+        for each in sorted(done, key=lambda each: each.key):
+            choice = Choice(
+                system=each.system,
+                case=each.case,
+                repeat=each.repeat,
+                consulted=each.consulted,
+                trace_head=each.head,
+                prev=prev,
+            )
+            lines.append(choice.model_dump_json())
+            prev = sha256(lines[-1].encode()).hexdigest()
+        self._replace("choices.jsonl", "".join(line + "\n" for line in lines))
+        return prev
+
+    def verify(self, head: str | None = None) -> list[str]:
+        """What does not hold: the chain of choices, their head, the traces they stand on, the results beside them."""
+        prev, faults, choices = GENESIS, list[str](), dict[tuple[str, str, int], Choice]()
+        for number, line in enumerate(self._lines("choices.jsonl"), start=1):
+            choice = Choice.model_validate_json(line)
+            if choice.prev != prev:
+                faults.append(f"choices, line {number}: does not follow the line before it")
+            prev = sha256(line).hexdigest()
+            choices[choice.system, choice.case, choice.repeat] = choice
+        if head is not None and head != prev:
+            faults.append(f"the head of the choices is {prev}, not {head}")
+        for key, each in sorted(self.done().items()):
+            faults += self._held(each, choices.get(key))
+        return faults
+
+    def report(self) -> dict[str, object]:
+        """The last report."""
+        return cast("dict[str, object]", self._json("report.json"))
+
+    def keep_report(self, report: str) -> None:
+        """Keep a report."""
+        self._replace("report.json", report)
+
+    def _held(self, each: Done, choice: Choice | None) -> list[str]:
+        """Whether a result is what its choice and its trace say."""
+        where = f"{each.system}, case {each.case}"
+        if choice is None or (choice.consulted, choice.trace_head) != (each.consulted, each.head):
+            return [f"{where}: the choice was changed after it was frozen"]
+        if each.trace is None or each.head is None:
+            return []
+        found = read_trace(self.folder / each.trace).head
+        return [f"{where}: the trace was changed"] if found != each.head else []
+
+    def _lines(self, name: str) -> list[bytes]:
+        path = self.folder / name
+        if not path.is_file():
+            raise ConfigError("is not finished", file=shown(self.folder), expected="`eval resume` first")
+        return path.read_bytes().splitlines()
+
+    def _json(self, name: str) -> JsonValue:
+        path = self.folder / name
+        try:
+            return cast("JsonValue", json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot be read: {error}", file=shown(path), expected="an eval's folder") from error
+
+    def _replace(self, name: str, text: str) -> None:
+        """Write a file whole or not at all."""
+        passing = self.folder / f"{name}.new"
+        passing.write_text(text, encoding="utf-8", newline="\n")
+        passing.replace(self.folder / name)
+
+
+def run_names(folder: Path) -> list[str]:
+    """Names of the evals that are kept, newest first."""
+    found = [path.parent for path in folder.glob("*/settings.json")]
+    return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+
+def find_eval(name: str, folder: Path | None = None) -> Store:
+    """An eval by its folder, its name, a unique beginning of it, or `last`; raises `ConfigError`."""
+    if (Path(name) / "settings.json").is_file():
+        return Store(Path(name))
+    root = folder or evals_folder()
+    known = run_names(root)
+    found = known[:1] if name == "last" else [each for each in known if each == name or each.startswith(name)]
+    if len(found) == 1:
+        return Store(root / found[0])
+    problem = f"{len(found)} evals begin with `{name}`" if found else f"there is no eval `{name}`"
+    hint = nearest(name, known)
+    raise ConfigError(problem, file=str(root), expected="a name, a folder or `last`", suggestion=hint)
