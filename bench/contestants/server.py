@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+ANSWER = "At about 71 °C."
+"""What the model says when it just answers."""
+Answering = Callable[[bytes, bytes], bytes | None]
+"""Head, in lower case, and body of a request to what is written back; None leaves the caller waiting."""
 USAGE = {"prompt_tokens": 420, "completion_tokens": 24, "total_tokens": 444}
 
 
 class ChatServer(asyncio.Protocol):
     """One connection."""
 
-    answered = 0
-    """Questions of all connections."""
-
-    def __init__(self) -> None:
+    def __init__(self, answer: Answering) -> None:
+        self._answer = answer
         self._received = b""
         self._transport: asyncio.WriteTransport | None = None
 
@@ -38,12 +41,27 @@ class ChatServer(asyncio.Protocol):
             if len(self._received) < stop:
                 return
             body, self._received = self._received[start:stop], self._received[stop:]
-            self._transport.write(reply_to(body) if body else response({"answered": ChatServer.answered}))
+            if (written := self._answer(head, body)) is not None:
+                self._transport.write(written)
+
+
+class Answers:
+    """The model, which counts what it is asked."""
+
+    def __init__(self) -> None:
+        self._given = 0
+
+    def __call__(self, head: bytes, body: bytes) -> bytes:
+        """The answer to a question, or to a GET how many there were."""
+        del head
+        if not body:
+            return response({"answered": self._given})
+        self._given += 1
+        return reply_to(body)
 
 
 def reply_to(body: bytes) -> bytes:
     """A call of the first tool, unless a tool has just replied; a text where no tool is offered."""
-    ChatServer.answered += 1
     asked: dict[str, Any] = json.loads(body)
     tools, last = asked.get("tools"), asked["messages"][-1]
     return calling(tools[0]["function"]["name"]) if tools and last["role"] != "tool" else saying()
@@ -60,7 +78,7 @@ def calling(tool: str) -> bytes:
 @cache
 def saying() -> bytes:
     """The answer of a model that just answers."""
-    return chat_response({"role": "assistant", "content": "At about 71 °C."}, "stop")
+    return chat_response({"role": "assistant", "content": ANSWER}, "stop")
 
 
 def chat_response(message: dict[str, object], reason: str) -> bytes:
@@ -70,18 +88,24 @@ def chat_response(message: dict[str, object], reason: str) -> bytes:
     return response({**kind, "choices": [choice], "usage": USAGE})
 
 
-def response(body: dict[str, object]) -> bytes:
+def response(body: dict[str, object], status: str = "200 OK") -> bytes:
     """A whole response of HTTP."""
     content = json.dumps(body).encode()
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
 
+async def listen(answer: Answering) -> int:
+    """Listen on a free port for as long as the loop runs; the port."""
+    server = await asyncio.get_running_loop().create_server(lambda: ChatServer(answer), "127.0.0.1", 0, backlog=1024)
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
 async def serve() -> None:
-    """Listen until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(ChatServer, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    """Answer until the process is ended."""
+    print(await listen(Answers()), flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
