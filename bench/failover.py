@@ -6,7 +6,7 @@ in a row of 100 one asks them all, and a breaker pays. Ours runs with trace, bud
 loop over two clients written by hand and, where asked for with `--peers`, LiteLLM's Router and pydantic-ai's
 `FallbackModel`, each as it comes and set up to be fast, in environments of their own.
 
-What is imported and which clients are open counts for nobody: each asks twice before it is measured. Wasted requests
+Imports and first clients, which cost 40 ms, count for nobody: each asks twice before it is measured. Wasted requests
 are counted by the servers; where connections are refused, which no server sees, each process counts those it tries to
 open. Whoever waits rather than works makes its row at the same time as the others that do: with peers all takes some
 twenty minutes, with `--row 10` a few.
@@ -153,9 +153,10 @@ def start(found: list[Entry], folder: Path, processes: ExitStack) -> list[Contes
     started: list[Contestant] = []
     for fault in FAULTS:
         for number, entry in enumerate(found):
-            urls = {place: f"http://127.0.0.1:{ports[where]}" for place, where in (("first", fault), ("second",) * 2)}
+            first, second = (f"http://127.0.0.1:{ports[place]}" for place in (fault, "second"))
             task = {
-                **{place: f"{url}/{number}/v1" for place, url in urls.items()},
+                "first": f"{first}/{number}/v1",
+                "second": f"{second}/{number}/v1",
                 "question": QUESTION,
                 "system": SYSTEM,
                 "timeout": TIMEOUT,
@@ -164,7 +165,7 @@ def start(found: list[Entry], folder: Path, processes: ExitStack) -> list[Contes
             }
             command = [str(entry.python), str(CONTESTANTS / entry.script), json.dumps(task)]
             process = processes.enter_context(child(command, env))
-            started.append(Contestant(entry.name, fault, process, f"{fault} {number}", urls["second"]))
+            started.append(Contestant(entry.name, fault, process, f"{fault} {number}", second))
     for contestant in started:
         contestant.end()
     return started
@@ -205,11 +206,13 @@ def per_question(turns: list[Turn]) -> tuple[float, float]:
 def cells(one: Contestant, hand: Contestant) -> list[str]:
     """A contestant's line of the table."""
     wasted, shown = per_question(one.singles)
+    against = compared(one, hand)
+    digits = 2 if one.fault != "hang" and median(against) < 10 else 0
     found = [
         one.fault,
         one.name,
         spread([turn.wall_ms for turn in one.singles], 1),
-        f"+{spread(compared(one, hand), 0)} ms" if one.fault == "hang" else spread(compared(one, hand)),
+        f"+{spread(against, digits)} ms" if one.fault == "hang" else spread(against, digits),
         f"{median(turn.cpu_ms for turn in one.singles):.1f}",
         f"{wasted:.3g}",
         f"{shown:.3g}",
@@ -228,7 +231,7 @@ def say(contestants: list[Contestant], *, repeats: int, row: int) -> None:
         "wasted: requests to the first model by one question; shown: those that its caller is told of, with the error;"
     )
     print(f"right of the bar: the same of a whole row of {row} questions, and milliseconds to an answer there")
-    shape = "{:<9}{:<31}{:>24}{:>20}{:>8}{:>8}{:>7} |{:>8}{:>7}{:>9}"
+    shape = "{:<9}{:<31}{:>25}{:>23}{:>8}{:>8}{:>7} |{:>8}{:>7}{:>9}"
     titles = "first", "", "ms to the answer", "to by hand", "CPU ms", "wasted", "shown", "wasted", "shown", "ms each"
     print(shape.format(*titles))
     for one in contestants:
