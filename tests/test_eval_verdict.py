@@ -234,6 +234,19 @@ def test_as_good_and_cheaper_is_a_reason_to_route() -> None:
     assert "costs less and is not measurably worse than" in verdict([cheaper]).text
 
 
+def test_running_a_case_again_is_no_further_evidence() -> None:
+    matrix = planted(4, informed=True)
+    once = given(matrix, ["small"] * 250)
+    results = chosen_results(["small"] * 250, matrix.part("test"))
+    thrice = System(name="mine", kind="router", results=results * 3)
+    again = evidence(thrice, Baselines(matrix.part("train"), matrix.part("test")))
+    assert again.over_zero
+    assert once.over_zero
+    assert again.over_zero.value == pytest.approx(once.over_zero.value)
+    assert again.over_zero.ci == once.over_zero.ci
+    assert again.beside_best == once.beside_best
+
+
 def test_without_choices_there_is_no_placebo() -> None:
     matrix = planted(4, informed=True)
     found = given(matrix, ["small"] * 250)

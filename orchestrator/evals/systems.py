@@ -17,7 +17,10 @@ Kind = Literal["router", "baseline"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One case by one system; an error has a score of 0 and stays in the count."""
+    """One case by one system; an error has a score of 0 and stays in the count.
+
+    A case that was run several times has several results of the same `case`.
+    """
 
     case: str
     score: float
@@ -26,7 +29,7 @@ class Result:
     asked: Mapping[str, float] = field(default_factory=dict[str, float])
     """Who answered, and how many times, or with which probability."""
     repeats: str = ""
-    """Id of the case that it is a copy or a repetition of; empty where it is none."""
+    """Id of the case that its case is a copy of; empty where it is none."""
     error: bool = False
     """Whether there is no result: an exception, or a limit of the run's own."""
     seconds: float | None = None

@@ -13,7 +13,7 @@ from orchestrator.evals.matrix import Matrix
 from orchestrator.evals.metrics import percentile
 from orchestrator.evals.placebo import Placebo, lookup, placebo
 from orchestrator.evals.predictions import Choice, Swept, chosen_results, prices_for
-from orchestrator.evals.stats import SAMPLES, Interval
+from orchestrator.evals.stats import SAMPLES, Interval, mean
 from orchestrator.evals.systems import Result, System
 
 __all__ = [
@@ -76,7 +76,8 @@ def evidence(
     """
     test = baselines.test
     best = baselines.train.best_single()
-    alone = System(name=best, kind="baseline", results=chosen_results([best] * len(test.cases), test))
+    results = chosen_results([best] * len(test.cases), test)
+    alone = System(name=best, kind="baseline", results=tuple(each for each in results if each.asked))
     swept = by if isinstance(by, Swept) or by is None else lookup(by, test)
     known = test.priced and all(each.cost is not None for each in router.results)
     knob = swept is not None and len(swept.settings) > 1 and known
@@ -97,7 +98,13 @@ def gain_over_zero(results: Sequence[Result], test: Matrix, *, seed: int = 0, le
     In each sample the hull of the single models is drawn anew over the sampled test cases, so that it has hindsight
     and the router has none. A router that costs less than every single model is held to the cheapest one.
     """
-    rows = {each.case: [each.score, each.cost or 0.0] for each in results}
+    runs: dict[str, list[Result]] = {}
+    for each in results:
+        runs.setdefault(each.case, []).append(each)
+    rows = {
+        case: [mean([each.score for each in group]), mean([each.cost or 0.0 for each in group])]
+        for case, group in runs.items()
+    }
     cases = [case.id for case in test.cases if case.id in rows]
 
     def gain(means: Sequence[float]) -> float:
