@@ -17,6 +17,7 @@ from orchestrator.messages import Failed, Goal, Message, Reply, as_text
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route
 from orchestrator.providers import REPAIRS, Call, Completion, Finish, ModelCall, Paid, Quote, Result
+from orchestrator.providers.base import SMALLEST_OUTPUT
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState, Underway, alike
 from orchestrator.tools import IdempotencyKey
@@ -159,7 +160,8 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
             key = effect_key(context.journal.run_id, goal)
             number = state.attempts + len(found) + 1
             found.append(_Attempt(number, agent, goal, route, together, key, _went_without(agent, goal, state)))
-    together.waiting = sum(attempt.agent.model is not None for attempt in found)
+    models = context.facilities.pool.models
+    together.waiting = sum(bool(a.agent.model) and not models[a.agent.model or ""].free for a in found)
     return found
 
 
@@ -271,7 +273,10 @@ class _Asking:
         left, waiting = self.context.ledger.left, self.attempt.round.waiting
         self.attempt.round.waiting = max(1, waiting - 1)
         quote = self.call.quote(left.share(max(1, waiting)))
-        return quote if self.context.ledger.obstacle(quote.reserve, quote.tokens) is None else self.call.quote(left)
+        if self.context.ledger.obstacle(quote.reserve, quote.tokens) is None:
+            return quote
+        short = replace(self.call.request, max_output=min(SMALLEST_OUTPUT, self.call.request.max_output))
+        return replace(self.call, request=short).quote(left)
 
     async def work(self, quote: Quote) -> Result:
         """One try, with the text of the reply as its value."""

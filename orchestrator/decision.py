@@ -9,7 +9,7 @@ from typing import cast
 from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
-from orchestrator.errors import ConfigError
+from orchestrator.errors import AttemptError, ConfigError
 from orchestrator.merge import AskingMerge, MergeRule, Vote, merge_named
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
 from orchestrator.runtime import RunContext
@@ -32,10 +32,10 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     rule = _rule(state, context)
     if context.set_aside is not None:
         context.ledger.give_back(context.set_aside)
-    merged, late = await _merged(rule, state, replies, context)
+    merged, method, late = await _merged(rule, state, replies, context)
     context.journal.write(
         Merged(
-            method=rule.name,
+            method=method,
             answer=merged.answer,
             support=merged.support,
             dissent=merged.dissent,
@@ -44,25 +44,30 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     )
     state = replace(state, shortfalls=(*state.shortfalls, *late, *_missing_analyses(state, replies)))
     status: Status = "degraded" if state.shortfalls else "answered"
-    return _decision(state, context, rule.name, merged, status, _value(merged, replies))
+    return _decision(state, context, method, merged, status, _value(merged, replies))
 
 
 async def _merged(
     rule: MergeRule, state: RunState, replies: list[Reply], context: RunContext
-) -> tuple[Analysis, tuple[str, ...]]:
-    """What the merge makes of the replies; one that goes past the run's time gives way to the vote."""
+) -> tuple[Analysis, str, tuple[str, ...]]:
+    """What the merge makes of the replies, and who made it; one that cannot be done gives way to the vote."""
     asking = isinstance(rule, AskingMerge)
     until = asyncio.timeout(None if (left := context.seconds_left()) is None else left + GRACE)
     try:
         async with until:
             if asking:
-                return _checked(await rule.merge(state.question, replies, context.asking("merge")), rule), ()
-            return _checked(await rule.merge(state.question, replies), rule), ()
+                merged = await rule.merge(state.question, replies, context.asking("merge"))
+            else:
+                merged = await rule.merge(state.question, replies)
+            return _checked(merged, rule), rule.name, ()
+    except AttemptError as error:
+        why = f"the merge's model failed ({error.kind}): {error}"
     except TimeoutError:
         if not until.expired():
             raise
-    late = f"{context.late()}; {rule.name} was not done, decided by vote"
-    return await Vote().merge(state.question, replies), (late,)
+        why = context.late()
+    vote = Vote()
+    return await vote.merge(state.question, replies), vote.name, (f"{why}; {rule.name} gave way to the vote",)
 
 
 def _replies(state: RunState) -> list[Reply]:

@@ -105,22 +105,20 @@ def _healed(work: _Pass, *, still_open: tuple[Failure, ...]) -> RunState:
 
 async def _cooled(state: RunState, context: RunContext) -> RunState:
     """The state after waiting until somebody who could give a goal may be asked again."""
-    spent = 0.0
-    while (waited := _to_wait_for(state, context, spent)) is not None:
-        context.journal.write(waited)
-        await context.gate.sleep(waited.seconds)
-        spent += waited.seconds
-        kept = tuple(pair for pair in state.avoided if pair[0] not in waited.agents)
-        state = replace(state, avoided=kept)
-    return replace(state, thinking=True) if spent else state
+    while (wait := _to_wait_for(state, context)) is not None:
+        context.journal.write(wait)
+        await context.gate.sleep(wait.seconds)
+        kept = tuple(pair for pair in state.avoided if pair[0] not in wait.agents)
+        state = replace(state, avoided=kept, waited=state.waited + wait.seconds, thinking=True)
+    return state
 
 
-def _to_wait_for(state: RunState, context: RunContext, spent: float) -> Waited | None:
+def _to_wait_for(state: RunState, context: RunContext) -> Waited | None:
     """The shortest wait that gives a goal without any way one again, if the run's time allows it."""
     waits = [wait for goal in _wanted(state) if (wait := _wait_for(goal, _Pass(state, context))) is not None]
     shortest = min(waits, key=lambda wait: wait.seconds, default=None)
     left = context.seconds_left()
-    return shortest if shortest and shortest.seconds < (PATIENCE - spent if left is None else left) else None
+    return shortest if shortest and shortest.seconds < (PATIENCE - state.waited if left is None else left) else None
 
 
 def _wanted(state: RunState) -> list[Goal]:

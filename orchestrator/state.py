@@ -92,6 +92,8 @@ class RunState:
     """The last turn was a thought alone: the router is asked again."""
     concluded: bool = False
     """Nothing more is to be asked: merge what is there."""
+    waited: float = 0.0
+    """Seconds that the run has waited for experts that cool down."""
     demoted: bool = False
     """A lower goal was taken up."""
     halted: bool = False

@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from orchestrator.cli import agents, chaos, doctor, graph, init, models, run, trace
+from orchestrator.cli import agents, chaos, doctor, evals, graph, init, models, run, trace
 from orchestrator.cli.options import FAILED, USAGE, os_problem
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.version import __version__
@@ -31,6 +31,7 @@ app.add_typer(graph.app, name="graph")
 app.add_typer(agents.app, name="agents")
 app.add_typer(models.app, name="models")
 app.add_typer(trace.app, name="trace")
+app.add_typer(evals.app, name="eval")
 app.command("chaos")(chaos.chaos)
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)

@@ -1,4 +1,4 @@
-"""An eval's folder: settings, one line for each finished case, and the chain of choices that nobody can change later."""
+"""An eval's folder: its settings, a line for each finished case, and the chain of choices that stands for good."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Suite:
     """None where the recorded score is looked up."""
     recorded: RecordedFile | None = None
     candidates: tuple[Candidate, ...] = (Candidate(),)
-    gates: Gates = Gates()
+    gates: Gates = field(default_factory=Gates)
     resources: Resources = field(default_factory=Resources)
     budget: Decimal | None = None
     seconds: float | None = None
@@ -148,7 +148,9 @@ def load_suite(path: Path, data: Sequence[Path] = ()) -> Suite:
         paths = list(data) or [here / name for name in head.data]
         if not paths:
             raise ConfigError("names no cases", file=file, field="suite.data", expected="`data` or `recorded`")
-        suite = Suite(file, head.name or here.name, head.description, _pool(head.pool, here), _cases(paths), _scorer(head))
+        suite = Suite(
+            file, head.name or here.name, head.description, _pool(head.pool, here), _cases(paths), _scorer(head)
+        )
     docs = here / head.docs if head.docs else None
     return replace(
         suite,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -147,7 +148,7 @@ def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Map
     named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
     if isinstance(router, PlanRouter):
         named.add(router.demoter)
-    elif not isinstance(router, LLMRouter):
+    if type(router) not in (LLMRouter, PlanRouter):
         named |= set(pool.models)
     found = [pool.models[name] for name in sorted(name for name in named if name)]
     return [model for model in found if _spends(model, providers.get(model.provider))]
@@ -249,10 +250,13 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
         quote = merge.worst(model, state.question, state.analyses)
     else:
         quote = worst_of_asking(model, state.question, state.analyses)
-    try:
-        return ledger.reserve(quote.reserve, quote.tokens)
-    except BudgetExceeded:
-        return None
+    half = ledger.left.share(2)  # where the worst case is more than everything, experts and merge share it
+    usd = quote.reserve if quote.reserve is None or half.usd is None else min(quote.reserve, half.usd)
+    tokens = quote.tokens if half.tokens is None else min(quote.tokens, half.tokens)
+    for wanted in ((quote.reserve, quote.tokens), (usd, tokens)):
+        with suppress(BudgetExceeded):
+            return ledger.reserve(*wanted)
+    return None  # its price is unknown, and there is a money budget
 
 
 def _prompts(settings: Settings) -> tuple[Prompt, ...]:

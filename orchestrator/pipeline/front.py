@@ -175,7 +175,9 @@ class Orchestrator:
         with _Ending(context):
             context.journal.write(started(self._settings, state, context))
             decision = await walk(state, context, langsmith=self._settings.langsmith)
+            context.journal.raise_fault()
             context.journal.write(RunEnded(how="decided", decision=decision))
+        context.journal.raise_fault()
         return decision.model_copy(update={"head": context.journal.head})
 
     def run_sync(

@@ -68,6 +68,7 @@ async def walk(state: RunState, context: RunContext, *, langsmith: bool = False)
 
 async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
     run, context = state["run"], runtime.context
+    context.journal.raise_fault()
     ending = run.complete and (run.takeover or isinstance(context.router, PlanRouter))  # its end is no further turn
     turns = None if run.takeover else run.turns  # a plan ends by itself, and the turns were the router's
     if not ending and (limit := context.limit_hit(turns)):
@@ -83,6 +84,7 @@ async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Ru
 
 
 async def _consult(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
+    runtime.context.journal.raise_fault()
     return {"run": await consult(state["run"], runtime.context)}
 
 
@@ -91,6 +93,7 @@ async def _heal(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunS
 
 
 async def _merge(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Decision]:
+    runtime.context.journal.raise_fault()
     return {"decision": await conclude(state["run"], runtime.context)}
 
 

@@ -168,9 +168,7 @@ class Gate:
         quote = call.quote()
         if quote.why_not is not None:
             raise AttemptError(quote.why_not, kind="invalid_request")
-        held = self._admitted(call, quote, total)
-        total.tries += 1
-        self.journal.write(_begun(call, total.tries, quote))
+        held = self._begun(call, quote, total)
         started = self.clock()
         try:
             result = await self._made(call, quote)
@@ -197,6 +195,18 @@ class Gate:
         except BudgetExceeded as error:
             self.health.breaker(call.key).abandoned(number)
             raise AttemptError(str(error), kind="budget") from error
+
+    def _begun(self, call: Call, quote: Quote, total: _Sum) -> _Held:
+        """The try, admitted, paid for and written down; where it cannot be written nothing is held."""
+        held = self._admitted(call, quote, total)
+        total.tries += 1
+        try:
+            self.journal.write(_begun(call, total.tries, quote))
+        except OSError:
+            self.ledger.release(held.reservation)
+            self.health.breaker(call.key).abandoned(held.admitted)
+            raise
+        return held
 
     async def _made(self, call: Call, quote: Quote) -> Result:
         """The call itself, its errors in our words; the one place where any exception is caught."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 from platformdirs import user_state_path
@@ -59,6 +60,8 @@ class Journal:
         self._listeners = listeners
         self._file: BinaryIO | None = None
         self._failure: OSError | None = None
+        self.fault: Exception | None = None
+        """What a listener raised first."""
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("xb", buffering=0)
@@ -78,7 +81,14 @@ class Journal:
             self._append(self._file, line + b"\n")
             self._prev = self.head = sha256(line).hexdigest()
         for listener in self._listeners:
-            listener(stamped)
+            with _Hearing(self):
+                listener(stamped)
+
+    def raise_fault(self) -> None:
+        """Raise what a listener raised first, if one did: not where it happened, so that every step ends whole."""
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
 
     def close(self) -> None:
         """Close the file; writing ends here."""
@@ -103,6 +113,24 @@ class Journal:
             return event.model_dump_json().encode()
         except (PydanticSerializationError, UnicodeEncodeError):  # half surrogates, which no UTF-8 can hold
             return type(event).model_validate(plain(event)).model_dump_json().encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """Keeps what a listener raises, so that no step of a run is left half done for it."""
+
+    journal: Journal
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Keep the first fault; what ends the process goes on its way."""
+        if isinstance(error, Exception) and self.journal.fault is None:
+            self.journal.fault = error
+        return isinstance(error, Exception)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,413 @@
+"""`eval` asks whether a router is worth its money: runs suites, keeps them, scores, compares, verifies."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import FAILED, INTERRUPTED, JsonOption, usd
+
+if TYPE_CHECKING:
+    from orchestrator.evals.report import Report
+    from orchestrator.evals.runner import How
+    from orchestrator.evals.store import Store
+    from orchestrator.evals.suite import Gates, Suite
+    from orchestrator.render import Screen
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Is a router worth its money? Suites, baselines, intervals, a verdict.", no_args_is_help=True)
+
+UNMET = 3
+RunArgument = Annotated[str, typer.Argument(help="An eval: its name, the beginning of it, a folder, or `last`.")]
+AllowErrors = Annotated[bool, typer.Option("--allow-errors", help="Exit with 0 although cases ended in errors.")]
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite (suite.toml), one that ships, or a file of recorded outcomes.")],
+    *,
+    router: Annotated[
+        list[str] | None, typer.Option("--router", help="plan, llm, a model, or module:attr; repeatable.", metavar="R")
+    ] = None,
+    merge: Annotated[
+        list[str] | None, typer.Option("--merge", help="A merge by name or module:attr; repeatable.", metavar="M")
+    ] = None,
+    analyses: Annotated[int, typer.Option("--analyses", help="Distinct experts to ask.", min=1, metavar="K")] = 1,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Cases instead of the suite's; repeatable.", metavar="FILE", exists=True),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="train, test or all.", metavar="SPLIT")] = "test",
+    limit: Annotated[int | None, typer.Option("--limit", help="The first N cases.", min=1, metavar="N")] = None,
+    sample_id: Annotated[
+        list[str] | None, typer.Option("--sample-id", help="Only this case; repeatable.", metavar="ID")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", help="How often each case is run.", min=1, metavar="N")] = 1,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Cases at the same time.", min=1, metavar="N")] = 8,
+    seed: Annotated[int, typer.Option("--seed", help="For everything that is drawn.", metavar="N")] = 0,
+    max_cost: Annotated[
+        str | None, typer.Option("--max-cost", help="USD for the whole eval.", metavar="USD", show_default=False)
+    ] = None,
+    prefer: Annotated[str, typer.Option("--prefer", help="quality, balanced or cheap.", metavar="WHAT")] = "balanced",
+    singles: Annotated[
+        bool, typer.Option("--singles/--no-singles", help="Run each single expert too, where no outcomes are recorded.")
+    ] = True,
+    traces: Annotated[bool, typer.Option("--traces/--no-traces", help="Keep a trace of every case.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the eval.", metavar="DIR")] = None,
+    fail_under: Annotated[
+        float | None, typer.Option("--fail-under", help="Gate: lowest score of a router.", metavar="SCORE")
+    ] = None,
+    max_cost_per_question: Annotated[
+        float | None, typer.Option("--max-cost-per-question", help="Gate: USD.", metavar="USD")
+    ] = None,
+    no_worse_than: Annotated[
+        str | None, typer.Option("--no-worse-than", help="Gate: a baseline, such as best-single.", metavar="BASELINE")
+    ] = None,
+    allow_errors: AllowErrors = False,
+    json: JsonOption = False,
+) -> None:
+    """Run a suite and report: every router beside its baselines, errors in the denominator, a verdict in words."""
+    from orchestrator.evals.suite import Gates
+    from orchestrator.render import Screen
+
+    screen = Screen(json=json)
+    settings: dict[str, object] = {
+        "suite": str(suite),
+        "routers": router or [],
+        "merges": merge or [],
+        "analyses": analyses,
+        "data": [str(path.resolve()) for path in data or ()],
+        "split": split,
+        "limit": limit,
+        "ids": sample_id or [],
+        "repeat": repeat,
+        "jobs": jobs,
+        "seed": seed,
+        "max_cost": None if max_cost is None else str(usd(max_cost)),
+        "prefer": prefer,
+        "singles": singles,
+        "traces": traces,
+    }
+    gates = Gates(fail_under=fail_under, max_cost_per_question=max_cost_per_question, no_worse_than=no_worse_than)
+    read, how = _suite(settings), _how(settings)
+    store = _new_store(read.name, out)
+    store.begin({**settings, "gates": gates.model_dump()})
+    _carry_out(store, read, how, screen, gates, allow_errors=allow_errors)
+
+
+@app.command()
+def resume(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json: JsonOption = False) -> None:
+    """Do what is missing of an eval that was interrupted; nothing is done twice."""
+    from orchestrator.render import Screen
+
+    store = _store(name)
+    store.mend()
+    settings = store.settings()
+    _carry_out(store, _suite(settings), _how(settings), Screen(json=json), _gates(settings), allow_errors=allow_errors)
+
+
+@app.command()
+def retry(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json: JsonOption = False) -> None:
+    """Do again what ended in an error, and nothing else."""
+    from orchestrator.render import Screen
+
+    store = _store(name)
+    store.mend()
+    settings = store.settings()
+    again = {key for key, done in store.done().items() if done.error is not None}
+    suite, how, gates = _suite(settings), _how(settings), _gates(settings)
+    _carry_out(store, suite, how, Screen(json=json), gates, allow_errors=allow_errors, again=again)
+
+
+@app.command()
+def rescore(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json: JsonOption = False) -> None:
+    """Score and report anew from what was kept; no model is called."""
+    from orchestrator.render import Screen
+
+    store = _store(name)
+    settings = store.settings()
+    suite, how = _suite(settings), _how(settings)
+    _reported(store, suite, how, Screen(json=json), _gates(settings), allow_errors=allow_errors)
+
+
+@app.command()
+def report(name: RunArgument = "last", *, json: JsonOption = False) -> None:
+    """Show the report of an eval again."""
+    rescore(name, allow_errors=True, json=json)
+
+
+@app.command("list")
+def list_evals(*, json: JsonOption = False) -> None:
+    """List the evals that are kept, newest first."""
+    from orchestrator.evals.store import Store, evals_folder, run_names
+    from orchestrator.render import Screen, rows_table
+
+    screen, folder = Screen(json=json), evals_folder()
+    stores = [Store(folder / name) for name in run_names(folder)]
+    rows = [(store.name, str(store.settings().get("suite", "")), str(len(store.done()))) for store in stores]
+    if json:
+        screen.data([dict(zip(("run", "suite", "done"), row, strict=True)) for row in rows])
+    elif rows:
+        rows_table(rows, screen, header=("eval", "suite", "cases done"))
+    else:
+        screen.note(f"no evals in {folder}")
+
+
+@app.command()
+def show(name: RunArgument = "last", *, json: JsonOption = False) -> None:
+    """Show every case of an eval with its score."""
+    from orchestrator.evals.report import scored
+    from orchestrator.render import Screen, rows_table
+
+    screen, store = Screen(json=json), _store(name)
+    suite = _suite(store.settings())
+    cases = {case.id: case for case in suite.cases}
+    found = [(done, scored(done, cases[done.case], suite)) for _, done in sorted(store.done().items())]
+    if json:
+        screen.data([{**done.model_dump(), "score": score.score, "why": score.why} for done, score in found])
+        return
+    rows = [
+        (done.system, done.case, "error" if done.error else f"{score.score:g}", done.answer or "", score.why)
+        for done, score in found
+    ]
+    rows_table(rows, screen, header=("system", "case", "score", "answer", "why"))
+
+
+@app.command()
+def case(
+    name: RunArgument, case_id: Annotated[str, typer.Argument(help="Id of a case.")], *, json: JsonOption = False
+) -> None:
+    """Show one case of an eval, by every system, with the trace of each."""
+    from orchestrator.errors import ConfigError, nearest
+    from orchestrator.render import Screen, show_trace
+    from orchestrator.trace import read_trace
+
+    screen, store = Screen(json=json), _store(name)
+    every = store.done().values()
+    found = [done for done in every if done.case == case_id]
+    if not found:
+        known = sorted({done.case for done in every})
+        raise ConfigError(
+            f"there is no case `{case_id}`", file=str(store.folder), field="id", suggestion=nearest(case_id, known)
+        )
+    if json:
+        screen.data(found)
+        return
+    for done in found:
+        screen.answer(f"{done.system}: {done.error or done.answer}")
+        if done.trace is not None:
+            show_trace(read_trace(store.folder / done.trace), screen)
+
+
+@app.command()
+def verify(
+    name: RunArgument = "last",
+    *,
+    head: Annotated[str | None, typer.Option("--head", help="The head that the run printed.", metavar="HASH")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check that no choice and no trace was changed since the choices were frozen."""
+    from orchestrator.render import Screen
+
+    screen, store = Screen(json=json), _store(name)
+    faults = store.verify(head)
+    if json:
+        screen.data({"consistent": not faults, "anchored": head is not None and not faults, "faults": faults})
+    else:
+        for fault in faults:
+            screen.fail(fault)
+        screen.answer("not consistent" if faults else "consistent" + (" and anchored" if head else ""))
+    raise typer.Exit(FAILED if faults else 0)
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Two evals or more; the first is what the others are held to.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Compare routers of several evals on the cases they share."""
+    from orchestrator.evals.comparison import compare_each
+    from orchestrator.evals.report import routers_of
+    from orchestrator.render import Screen
+
+    if len(names) < 2:
+        raise typer.BadParameter("name two evals or more")
+    screen = Screen(json=json)
+    systems = [
+        each for name in names for store in [_store(name)] for each in routers_of(_suite(store.settings()), store)
+    ]
+    found = compare_each(systems[1:], systems[0])
+    if json:
+        screen.data(found)
+        return
+    for each in found:
+        interval = f"[{each.ci.low:+.4f}, {each.ci.high:+.4f}]"
+        screen.answer(f"{each.a} − {each.b}: {each.delta:+.4f} {interval}, p {each.p_adjusted:.3f} ({each.test})")
+        screen.answer(each.words)
+
+
+@app.command()
+def validate(
+    suite: Annotated[str | None, typer.Argument(help="A suite; with --schema none.", show_default=False)] = None,
+    *,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a suite.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check a suite with its cases, pool, scorer and systems; nothing is run."""
+    from orchestrator.evals.suite import find_suite, load_suite, suite_schema
+    from orchestrator.render import Screen
+
+    if schema:
+        Screen(json=True).data(suite_schema())
+        return
+    if suite is None:
+        raise typer.BadParameter("name a suite, or --schema")
+    screen, read = Screen(json=json), load_suite(find_suite(suite))
+    counts = {split: sum(case.split == split for case in read.cases) for split in ("train", "test")}
+    systems = [each.name for each in read.candidates]
+    if json:
+        screen.data({"valid": True, "name": read.name, "cases": counts, "systems": systems})
+    else:
+        cases = ", ".join(f"{number} {split}" for split, number in counts.items() if number)
+        screen.answer(f"{read.name}: valid: {cases} cases, systems {', '.join(systems)}")
+
+
+def _carry_out(
+    store: Store,
+    suite: Suite,
+    how: How,
+    screen: Screen,
+    gates: Gates,
+    *,
+    allow_errors: bool,
+    again: set[tuple[str, str, int]] | None = None,
+) -> None:
+    """Run what is missing, then freeze the choices, score and report."""
+    from orchestrator.evals.runner import jobs_of, run_jobs
+    from orchestrator.render.evals import EvalBar
+
+    singles = bool(store.settings().get("singles")) and suite.recorded is None
+    done = set(store.done()) - (again or set())
+    jobs = [job for job in jobs_of(suite, how, singles=singles) if job.key not in done]
+    try:
+        with EvalBar(len(jobs), screen) as bar:
+            asyncio.run(run_jobs(jobs, suite, store, how, bar))
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; go on with: orchestrator eval resume {store.name}")
+        raise typer.Exit(INTERRUPTED) from None
+    _reported(store, suite, how, screen, gates, allow_errors=allow_errors)
+
+
+def _reported(store: Store, suite: Suite, how: How, screen: Screen, gates: Gates, *, allow_errors: bool) -> None:
+    from dataclasses import replace
+
+    from orchestrator.evals.report import broken_gates, report_of
+    from orchestrator.render import document
+    from orchestrator.render.evals import report_table
+
+    done = list(store.done().values())
+    head = store.freeze(done)  # every choice is written before any score is looked up
+    found = report_of(suite, done, run=store.name, head=head, split=how.split, seed=how.seed)
+    found = replace(found, gates=broken_gates(found, gates))
+    store.keep_report(document(_figures(found)))
+    if screen.json:
+        screen.data(_figures(found))
+    else:
+        report_table(found, screen)
+    raise typer.Exit(_code(found, allow_errors=allow_errors))
+
+
+def _figures(found: Report) -> dict[str, object]:
+    """A report as SEMANTICS and the issue name its fields."""
+    comparisons = [
+        {"a": each.a, "b": each.b, "delta": each.delta, "ci": each.ci, "p": each.p_adjusted, "test": each.test}
+        for each in found.comparisons
+    ]
+    told = {"run": found.run, "head": found.head, "suite": found.suite, "systems": found.systems}
+    rest = {"left_out": found.left_out, "notes": found.notes, "gates": found.gates, "reasons": found.reasons}
+    return {**told, "comparisons": comparisons, "verdict": found.verdict, **rest}
+
+
+def _code(found: Report, *, allow_errors: bool) -> int:
+    """Exit 1 for errors, which beats 3 for a gate that does not hold (SEMANTICS §3, §10)."""
+    if found.errors and not allow_errors:
+        return FAILED
+    return UNMET if found.gates else 0
+
+
+def _suite(settings: dict[str, object]) -> Suite:
+    """The suite of an eval, with the systems that were asked for."""
+    from orchestrator.evals.suite import Candidate, find_suite, load_suite
+
+    data = [Path(str(path)) for path in _texts(settings, "data")]
+    read = load_suite(find_suite(str(settings["suite"])), data)
+    routers, merges = _texts(settings, "routers"), _texts(settings, "merges")
+    plain = settings["analyses"] == 1 and settings["prefer"] == "balanced"
+    if not routers and not merges and plain:
+        return read
+    fields = {"analyses": settings["analyses"], "prefer": settings["prefer"]}
+    return read.with_candidates(
+        [
+            Candidate.model_validate({"router": router, "merge": merge, **fields})
+            for router in routers or ["plan"]
+            for merge in merges or [None]
+        ]
+    )
+
+
+def _how(settings: dict[str, object]) -> How:
+    from decimal import Decimal
+    from typing import cast
+
+    from orchestrator.errors import ConfigError
+    from orchestrator.evals.runner import How
+
+    split = str(settings["split"])
+    if split not in ("train", "test", "all"):
+        raise ConfigError(f"cannot be `{split}`", field="split", expected="train, test or all")
+    limit, cost = settings["limit"], settings["max_cost"]
+    return How(
+        split=split,
+        limit=cast("int | None", limit),
+        ids=tuple(_texts(settings, "ids")),
+        repeat=cast("int", settings["repeat"]),
+        jobs=cast("int", settings["jobs"]),
+        seed=cast("int", settings["seed"]),
+        max_cost=None if cost is None else Decimal(str(cost)),
+        traces=bool(settings["traces"]),
+    )
+
+
+def _texts(settings: dict[str, object], key: str) -> list[str]:
+    from typing import cast
+
+    return [str(each) for each in cast("list[object]", settings.get(key) or [])]
+
+
+def _gates(settings: dict[str, object]) -> Gates:
+    from orchestrator.evals.suite import Gates
+
+    return Gates.model_validate(settings.get("gates") or {})
+
+
+def _store(name: str) -> Store:
+    from orchestrator.evals.store import find_eval
+
+    return find_eval(name)
+
+
+def _new_store(suite: str, out: Path | None) -> Store:
+    """A folder of its own for a new eval."""
+    from datetime import UTC, datetime
+    from secrets import token_hex
+
+    from orchestrator.evals.store import Store, evals_folder
+
+    if out is not None:
+        return Store(out)
+    return Store(evals_folder() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{suite.replace('/', '_')}-{token_hex(2)}")

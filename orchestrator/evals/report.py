@@ -1,0 +1,230 @@
+"""From finished cases to a report: scores, baselines beside every router, comparisons, gates and a verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.evals.baselines import Baselines
+from orchestrator.evals.cases import EvalCase
+from orchestrator.evals.comparison import Comparison, compare, compare_each
+from orchestrator.evals.matrix import Matrix, Split, matrix_of
+from orchestrator.evals.placebo import placebo_system
+from orchestrator.evals.scorers import Scored, recorded_score
+from orchestrator.evals.store import Done, Store
+from orchestrator.evals.suite import Gates, Suite
+from orchestrator.evals.systems import LeftOut, Result, Summary, System, summarise
+from orchestrator.evals.verdict import Evidence, evidence, verdict
+from orchestrator.providers import RecordedFile
+
+__all__ = ["Report", "Row", "broken_gates", "report_of", "result_of", "routers_of", "scored"]
+
+SINGLE = "model:"
+LEVEL = 0.95
+NEEDS_MATRIX = ("best-single", "zero-router", "train-means", "task-means", "knn", "oracle", "placebo:ROUTER")
+"""Baselines that rest on what every model gave on train."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case as a system did it."""
+
+    done: Done
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of an eval."""
+
+    run: str
+    head: str
+    suite: str
+    systems: tuple[Summary, ...]
+    comparisons: tuple[Comparison, ...]
+    verdict: str
+    reasons: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    errors: int
+    """Cases of routers without a result."""
+    gates: tuple[str, ...] = ()
+    """Gates that do not hold."""
+
+
+def scored(done: Done, case: EvalCase, suite: Suite) -> Scored:
+    """How right a finished case is; an error and an escalation that nobody expected are 0."""
+    if done.error is not None:
+        return Scored(0.0, f"error: {done.error}")
+    if done.broken:
+        return Scored(0.0, "; ".join(done.broken))
+    if case.expect.status == "escalated":
+        return Scored(1.0, "escalated, as it has to be")
+    if done.status == "escalated" or (done.answer is None and suite.recorded is None):
+        return Scored(0.0, "escalated: " + "; ".join(done.reasons[:2]))
+    if suite.recorded is not None:
+        return Scored(recorded_score(done.support, suite.recorded.scores[case.id]), "as recorded")
+    if suite.scorer is None:
+        return Scored(0.0, "there is no scorer")
+    return suite.scorer.score(done.answer or "", case)
+
+
+def result_of(done: Done, case: EvalCase, suite: Suite) -> Result:
+    """A finished case as a result; the costs of router, repairs, merge and failed tries are all in it."""
+    return Result(
+        case=case.id,
+        score=scored(done, case, suite).score,
+        cost=None if done.cost_usd is None else float(done.cost_usd),
+        asked=dict.fromkeys(done.support[:1] or done.consulted[-1:], 1.0),
+        error=done.error is not None,
+        seconds=done.seconds,
+        control_calls=done.control_calls,
+        reroutes=done.reroutes,
+    )
+
+
+def report_of(
+    suite: Suite, done: Iterable[Done], *, run: str, head: str, split: Split = "test", seed: int = 0
+) -> Report:
+    """The report on finished cases."""
+    cases = {case.id: case for case in suite.cases}
+    finished = sorted(done, key=lambda each: each.key)
+    systems = _systems(finished, cases, suite)
+    routers = [each for each in systems if each.kind == "router"]
+    if suite.recorded is None:
+        beside, found, words = [each for each in systems if each.kind == "baseline"], list[Evidence](), None
+        left_out = [LeftOut(name, "needs an outcome matrix of recorded replies") for name in NEEDS_MATRIX]
+    else:
+        beside, found, left_out = _beside(routers, suite.recorded, {each.case for each in finished}, split, seed)
+        words = verdict(found)
+    comparisons = _comparisons(routers, beside, seed)
+    told = words.text if words else _plain_verdict(routers, beside, seed)
+    summaries = [summarise(each, seed=seed) for each in (*routers, *beside) if each.results]
+    return Report(
+        run=run,
+        head=head,
+        suite=suite.name,
+        systems=tuple(summaries),
+        comparisons=tuple(comparisons),
+        verdict=told,
+        reasons=words.reasons if words else (),
+        left_out=tuple(left_out),
+        notes=tuple(_notes(suite, split)),
+        errors=sum(result.error for router in routers for result in router.results),
+    )
+
+
+def routers_of(suite: Suite, store: Store) -> list[System]:
+    """The routers of a kept eval, named after it."""
+    cases = {case.id: case for case in suite.cases}
+    found = _systems(sorted(store.done().values(), key=lambda each: each.key), cases, suite)
+    return [replace(each, name=f"{store.name}:{each.name}") for each in found if each.kind == "router"]
+
+
+def _systems(finished: list[Done], cases: Mapping[str, EvalCase], suite: Suite) -> list[System]:
+    """The systems that were run, with their results."""
+    found: dict[str, list[Result]] = {}
+    for each in finished:
+        if each.case in cases:
+            found.setdefault(each.system, []).append(result_of(each, cases[each.case], suite))
+    return [
+        System(name=name, kind="baseline" if name.startswith(SINGLE) else "router", results=tuple(results))
+        for name, results in found.items()
+    ]
+
+
+def _beside(
+    routers: list[System], recorded: RecordedFile, ids: set[str], split: Split, seed: int
+) -> tuple[list[System], list[Evidence], list[LeftOut]]:
+    """The baselines and placebos that go with the routers, and what the routers are judged by."""
+    matrix = matrix_of(recorded)
+    test = matrix.part(split).only(ids)
+    train = matrix.part("train") if any(case.split == "train" for case in matrix.cases) else test
+    baselines = Baselines(train, test, seed)
+    beside = list[System]()
+    left_out = list[LeftOut]()
+    judged = [_evidence(each, baselines, test, len(routers), seed) for each in routers]
+    for each in [*baselines.every(), *(_placebo(router, test) for router in routers)]:
+        if isinstance(each, LeftOut):
+            left_out.append(each)
+        elif each.results:
+            beside.append(each)
+    return beside, judged, left_out
+
+
+def _evidence(router: System, baselines: Baselines, test: Matrix, routers: int, seed: int) -> Evidence:
+    level = 1 - (1 - LEVEL) / max(1, routers)
+    return evidence(router, baselines, by=_choices(router, test), seed=seed, level=level)
+
+
+def _placebo(router: System, test: Matrix) -> System | LeftOut:
+    choices = _choices(router, test)
+    if choices is None:
+        return LeftOut(f"placebo:{router.name}", "it asked several experts, so its choices cannot be dealt")
+    return placebo_system(router.name, choices, test)
+
+
+def _choices(router: System, test: Matrix) -> list[str | None] | None:
+    """Whom a router took for each case; None where it is no choice of one."""
+    taken = {each.case: next(iter(each.asked), None) for each in router.results}
+    if not all(case.id in taken for case in test.cases):
+        return None
+    return [taken[case.id] for case in test.cases]
+
+
+def _comparisons(routers: list[System], beside: list[System], seed: int) -> list[Comparison]:
+    """Every router beside the best single model, and beside each other."""
+    best = next((each for each in beside if each.name == "best-single"), None) or _best(beside)
+    found = compare_each(routers, best, seed=seed) if best is not None and routers else []
+    pairs = [(a, b) for index, a in enumerate(routers) for b in routers[index + 1 :]]
+    return [*found, *(compare(a, b, seed=seed) for a, b in pairs)]
+
+
+def _best(beside: list[System]) -> System | None:
+    """The best of the single experts that were run, in hindsight."""
+    singles = [each for each in beside if each.name.startswith(SINGLE) and each.results]
+    return max(singles, key=lambda each: summarise(each).score, default=None)
+
+
+def _plain_verdict(routers: list[System], beside: list[System], seed: int) -> str:
+    """The verdict where no outcome matrix is there: the routers beside the best single expert, in hindsight."""
+    best = _best(beside)
+    if best is None or not routers:
+        return "do not route: there is no single expert to compare with"
+    found = compare_each(routers, best, seed=seed)
+    won = [each for each in found if each.winner == each.a]
+    words = (won[0] if won else found[0]).words
+    told = "route" if won else "do not route"
+    return f"{told}: {words}, the best single expert (known only afterwards)"
+
+
+def _notes(suite: Suite, split: Split) -> list[str]:
+    notes = list[str]()
+    if suite.recorded is not None and not suite.recorded.own_split:
+        notes.append("the file has no split: an even first byte of SHA-256(id) is train")
+    if split == "all":
+        notes.append("--split all: hindsight and lookup figures only")
+    if suite.recorded is not None:
+        for test, train in matrix_of(suite.recorded).leaks()[:3]:
+            notes.append(f"the test case {test} asks what the train case {train} asks")
+    return notes
+
+
+def broken_gates(report: Report, gates: Gates) -> tuple[str, ...]:
+    """The gates that do not hold, in words."""
+    broken = list[str]()
+    routers = [each for each in report.systems if each.kind == "router"]
+    for each in routers:
+        if gates.fail_under is not None and each.score < gates.fail_under:
+            broken.append(f"{each.name} scores {each.score:.4f}, under {gates.fail_under:g}")
+        most, cost = gates.max_cost_per_question, each.cost_per_question
+        if most is not None and (cost is None or cost > most):
+            told = "an unknown price" if cost is None else f"${cost:.6f}"
+            broken.append(f"{each.name} costs {told} a question, more than ${most:g}")
+    if gates.no_worse_than is not None:
+        beside = [each for each in report.comparisons if each.b == gates.no_worse_than]
+        if not beside:
+            broken.append(f"nothing was compared with {gates.no_worse_than}")
+        broken += [f"{each.a} scores below {each.b}: {each.words}" for each in beside if each.winner == each.b]
+    return tuple(broken)

@@ -1,0 +1,102 @@
+"""Evals in the terminal: the bar while they run, the table of systems, comparisons and the verdict."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from orchestrator.render.tables import rows_table
+
+if TYPE_CHECKING:
+    from orchestrator.evals.report import Report
+    from orchestrator.evals.store import Done
+    from orchestrator.evals.systems import Summary
+    from orchestrator.render.screen import Screen
+
+__all__ = ["EvalBar", "report_table"]
+
+
+class EvalBar:
+    """A bar on stderr: done, errors, dollars, time left."""
+
+    def __init__(self, total: int, screen: Screen) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+            console=screen.err,
+            disable=screen.quiet,
+        )
+        self._task = self._progress.add_task("eval", total=total, told="")
+        self._errors, self._usd = 0, 0.0
+
+    def __enter__(self) -> Self:
+        """Show it."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave it as it stands."""
+        self._progress.stop()
+
+    def __call__(self, done: Done) -> None:
+        """Count a finished case."""
+        self._errors += done.error is not None
+        self._usd += float(done.cost_usd or 0)
+        self._progress.update(self._task, advance=1, told=f"{self._errors} errors · ${self._usd:.4f}")
+
+
+def report_table(report: Report, screen: Screen) -> None:
+    """Print a report: systems from routers to baselines, comparisons, what was left out, and the verdict."""
+    header = (
+        "system",
+        "kind",
+        "n",
+        "errors",
+        "score",
+        "95 %",
+        "USD each",
+        "USD per right",
+        "control",
+        "reroutes",
+        "p95",
+    )
+    rows_table([_row(each) for each in report.systems], screen, header=header)
+    for each in report.comparisons:
+        interval = f"[{each.ci.low:+.4f}, {each.ci.high:+.4f}]"
+        screen.answer(f"{each.a} − {each.b}: {each.delta:+.4f} {interval}, p {each.p_adjusted:.3f} ({each.test})")
+    for left in report.left_out:
+        screen.note(f"left out: {left.name}: {left.reason}")
+    for note in report.notes:
+        screen.note(note)
+    for gate in report.gates:
+        screen.fail(f"gate: {gate}")
+    screen.note(f"run {report.run} · head {report.head}")
+    screen.answer(report.verdict)
+
+
+def _row(each: Summary) -> tuple[str, ...]:
+    low, high = each.score_ci.low, each.score_ci.high
+    return (
+        each.name,
+        each.kind,
+        str(each.n),
+        str(each.errors),
+        f"{each.score:.4f}",
+        f"{low:.3f}-{high:.3f}",
+        _usd(each.cost_per_question),
+        _usd(each.cost_per_correct),
+        str(each.control_calls),
+        str(each.reroutes),
+        "" if each.latency_p95 is None else f"{each.latency_p95:.3f} s",
+    )
+
+
+def _usd(cost: float | None) -> str:
+    return "?" if cost is None else f"{cost:.6f}"
