@@ -160,8 +160,9 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
             key = effect_key(context.journal.run_id, goal)
             number = state.attempts + len(found) + 1
             found.append(_Attempt(number, agent, goal, route, together, key, _went_without(agent, goal, state)))
-    models = context.facilities.pool.models
-    together.waiting = sum(bool(a.agent.model) and not models[a.agent.model or ""].free for a in found)
+    counts = context.ledger.budget.tokens is not None  # a free model takes no money, but it takes tokens
+    models = [model for each in found if (model := context.facilities.pool.model_of(each.agent)) is not None]
+    together.waiting = sum(counts or not model.free for model in models)
     return found
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.eval_runs import code_of, figures_of, gates_of, how_of, new_store, store_of, suite_of
 from orchestrator.cli.options import FAILED, INTERRUPTED, JsonOption, usd
 
 if TYPE_CHECKING:
-    from orchestrator.evals.report import Report
     from orchestrator.evals.runner import How
     from orchestrator.evals.store import Store
     from orchestrator.evals.suite import Gates, Suite
@@ -21,7 +21,6 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Is a router worth its money? Suites, baselines, intervals, a verdict.", no_args_is_help=True)
 
-UNMET = 3
 RunArgument = Annotated[str, typer.Argument(help="An eval: its name, the beginning of it, a folder, or `last`.")]
 AllowErrors = Annotated[bool, typer.Option("--allow-errors", help="Exit with 0 although cases ended in errors.")]
 
@@ -93,8 +92,8 @@ def run(
         "traces": traces,
     }
     gates = Gates(fail_under=fail_under, max_cost_per_question=max_cost_per_question, no_worse_than=no_worse_than)
-    read, how = _suite(settings), _how(settings)
-    store = _new_store(read.name, out)
+    read, how = suite_of(settings), how_of(settings)
+    store = new_store(read.name, out)
     store.begin({**settings, "gates": gates.model_dump()})
     _carry_out(store, read, how, screen, gates, allow_errors=allow_errors)
 
@@ -104,10 +103,12 @@ def resume(name: RunArgument = "last", *, allow_errors: AllowErrors = False, jso
     """Do what is missing of an eval that was interrupted; nothing is done twice."""
     from orchestrator.render import Screen
 
-    store = _store(name)
+    store = store_of(name)
     store.mend()
     settings = store.settings()
-    _carry_out(store, _suite(settings), _how(settings), Screen(json=json), _gates(settings), allow_errors=allow_errors)
+    _carry_out(
+        store, suite_of(settings), how_of(settings), Screen(json=json), gates_of(settings), allow_errors=allow_errors
+    )
 
 
 @app.command()
@@ -115,11 +116,11 @@ def retry(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json
     """Do again what ended in an error, and nothing else."""
     from orchestrator.render import Screen
 
-    store = _store(name)
+    store = store_of(name)
     store.mend()
     settings = store.settings()
     again = {key for key, done in store.done().items() if done.error is not None}
-    suite, how, gates = _suite(settings), _how(settings), _gates(settings)
+    suite, how, gates = suite_of(settings), how_of(settings), gates_of(settings)
     _carry_out(store, suite, how, Screen(json=json), gates, allow_errors=allow_errors, again=again)
 
 
@@ -128,10 +129,10 @@ def rescore(name: RunArgument = "last", *, allow_errors: AllowErrors = False, js
     """Score and report anew from what was kept; no model is called."""
     from orchestrator.render import Screen
 
-    store = _store(name)
+    store = store_of(name)
     settings = store.settings()
-    suite, how = _suite(settings), _how(settings)
-    _reported(store, suite, how, Screen(json=json), _gates(settings), allow_errors=allow_errors)
+    suite, how = suite_of(settings), how_of(settings)
+    _reported(store, suite, how, Screen(json=json), gates_of(settings), allow_errors=allow_errors)
 
 
 @app.command()
@@ -163,8 +164,8 @@ def show(name: RunArgument = "last", *, json: JsonOption = False) -> None:
     from orchestrator.evals.report import scored
     from orchestrator.render import Screen, rows_table
 
-    screen, store = Screen(json=json), _store(name)
-    suite = _suite(store.settings())
+    screen, store = Screen(json=json), store_of(name)
+    suite = suite_of(store.settings())
     cases = {case.id: case for case in suite.cases}
     found = [(done, scored(done, cases[done.case], suite)) for _, done in sorted(store.done().items())]
     if json:
@@ -186,7 +187,7 @@ def case(
     from orchestrator.render import Screen, show_trace
     from orchestrator.trace import read_trace
 
-    screen, store = Screen(json=json), _store(name)
+    screen, store = Screen(json=json), store_of(name)
     every = store.done().values()
     found = [done for done in every if done.case == case_id]
     if not found:
@@ -213,7 +214,7 @@ def verify(
     """Check that no choice and no trace was changed since the choices were frozen."""
     from orchestrator.render import Screen
 
-    screen, store = Screen(json=json), _store(name)
+    screen, store = Screen(json=json), store_of(name)
     faults = store.verify(head)
     if json:
         screen.data({"consistent": not faults, "anchored": head is not None and not faults, "faults": faults})
@@ -239,7 +240,7 @@ def compare(
         raise typer.BadParameter("name two evals or more")
     screen = Screen(json=json)
     systems = [
-        each for name in names for store in [_store(name)] for each in routers_of(_suite(store.settings()), store)
+        each for name in names for store in [store_of(name)] for each in routers_of(suite_of(store.settings()), store)
     ]
     found = compare_each(systems[1:], systems[0])
     if json:
@@ -314,100 +315,9 @@ def _reported(store: Store, suite: Suite, how: How, screen: Screen, gates: Gates
     head = store.freeze(done)  # every choice is written before any score is looked up
     found = report_of(suite, done, run=store.name, head=head, split=how.split, seed=how.seed)
     found = replace(found, gates=broken_gates(found, gates))
-    store.keep_report(document(_figures(found)))
+    store.keep_report(document(figures_of(found)))
     if screen.json:
-        screen.data(_figures(found))
+        screen.data(figures_of(found))
     else:
         report_table(found, screen)
-    raise typer.Exit(_code(found, allow_errors=allow_errors))
-
-
-def _figures(found: Report) -> dict[str, object]:
-    """A report as SEMANTICS and the issue name its fields."""
-    comparisons = [
-        {"a": each.a, "b": each.b, "delta": each.delta, "ci": each.ci, "p": each.p_adjusted, "test": each.test}
-        for each in found.comparisons
-    ]
-    told = {"run": found.run, "head": found.head, "suite": found.suite, "systems": found.systems}
-    rest = {"left_out": found.left_out, "notes": found.notes, "gates": found.gates, "reasons": found.reasons}
-    return {**told, "comparisons": comparisons, "verdict": found.verdict, **rest}
-
-
-def _code(found: Report, *, allow_errors: bool) -> int:
-    """Exit 1 for errors, which beats 3 for a gate that does not hold (SEMANTICS §3, §10)."""
-    if found.errors and not allow_errors:
-        return FAILED
-    return UNMET if found.gates else 0
-
-
-def _suite(settings: dict[str, object]) -> Suite:
-    """The suite of an eval, with the systems that were asked for."""
-    from orchestrator.evals.suite import Candidate, find_suite, load_suite
-
-    data = [Path(str(path)) for path in _texts(settings, "data")]
-    read = load_suite(find_suite(str(settings["suite"])), data)
-    routers, merges = _texts(settings, "routers"), _texts(settings, "merges")
-    plain = settings["analyses"] == 1 and settings["prefer"] == "balanced"
-    if not routers and not merges and plain:
-        return read
-    fields = {"analyses": settings["analyses"], "prefer": settings["prefer"]}
-    return read.with_candidates(
-        [
-            Candidate.model_validate({"router": router, "merge": merge, **fields})
-            for router in routers or ["plan"]
-            for merge in merges or [None]
-        ]
-    )
-
-
-def _how(settings: dict[str, object]) -> How:
-    from decimal import Decimal
-    from typing import cast
-
-    from orchestrator.errors import ConfigError
-    from orchestrator.evals.runner import How
-
-    split = str(settings["split"])
-    if split not in ("train", "test", "all"):
-        raise ConfigError(f"cannot be `{split}`", field="split", expected="train, test or all")
-    limit, cost = settings["limit"], settings["max_cost"]
-    return How(
-        split=split,
-        limit=cast("int | None", limit),
-        ids=tuple(_texts(settings, "ids")),
-        repeat=cast("int", settings["repeat"]),
-        jobs=cast("int", settings["jobs"]),
-        seed=cast("int", settings["seed"]),
-        max_cost=None if cost is None else Decimal(str(cost)),
-        traces=bool(settings["traces"]),
-    )
-
-
-def _texts(settings: dict[str, object], key: str) -> list[str]:
-    from typing import cast
-
-    return [str(each) for each in cast("list[object]", settings.get(key) or [])]
-
-
-def _gates(settings: dict[str, object]) -> Gates:
-    from orchestrator.evals.suite import Gates
-
-    return Gates.model_validate(settings.get("gates") or {})
-
-
-def _store(name: str) -> Store:
-    from orchestrator.evals.store import find_eval
-
-    return find_eval(name)
-
-
-def _new_store(suite: str, out: Path | None) -> Store:
-    """A folder of its own for a new eval."""
-    from datetime import UTC, datetime
-    from secrets import token_hex
-
-    from orchestrator.evals.store import Store, evals_folder
-
-    if out is not None:
-        return Store(out)
-    return Store(evals_folder() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{suite.replace('/', '_')}-{token_hex(2)}")
+    raise typer.Exit(code_of(found, allow_errors=allow_errors))
