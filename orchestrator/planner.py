@@ -155,7 +155,7 @@ def _through(candidate: Candidate, expert: Capable, ways: Ways) -> Candidate:
     through = ways.through(expert, candidate.weight)
     why_not = candidate.why_not
     if candidate.weight is not None and through is None:
-        missing = [artifact for artifact in expert.consumes if artifact not in ways.cost]
+        missing = [artifact for artifact in expert.consumes if ways.cost(artifact) is None]
         enough = f"; it needs {expert.least} of {len(expert.consumes)}" if expert.needs is not None else ""
         why_not = "nobody can give it " + ", ".join(missing) + enough
     return candidate.model_copy(update={"through": through, "why_not": why_not})

@@ -70,7 +70,8 @@ def test_graph_show_in_three_forms(cli: Cli) -> None:
     assert cli("graph", "show", "--mermaid").stdout.startswith("flowchart LR\n")
     made = document(cli("graph", "show", "--json"))
     assert made["goals"] == ["answer"]
-    assert made["experts"][0] == {"name": "algebra", "consumes": ["question"], "produces": "answer"}
+    kinds = {"consumes": ["question"], "produces": "answer", "optional": [], "needs": None}
+    assert made["experts"][0] == {"name": "algebra", **kinds}
 
 
 def test_graph_path_goes_round_what_fails(cli: Cli) -> None:
