@@ -23,7 +23,7 @@ MOST_WARNINGS = 8
 
 
 @app.command("list")
-def list_agents(*, pool: PoolOption = "local", agents: AgentsOption = None, json: JsonOption = False) -> None:
+def list_agents(*, pool: PoolOption = None, agents: AgentsOption = None, json: JsonOption = False) -> None:
     """List the agents of a pool."""
     from orchestrator.render import Screen, rows_table
 
@@ -43,7 +43,7 @@ def list_agents(*, pool: PoolOption = "local", agents: AgentsOption = None, json
 def show(
     name: Annotated[str, typer.Argument(help="Name of an agent.")],
     *,
-    pool: PoolOption = "local",
+    pool: PoolOption = None,
     agents: AgentsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -68,7 +68,7 @@ def show(
 def validate(
     folder: Annotated[Path | None, typer.Argument(help="Folder of descriptors; the pool where left out.")] = None,
     *,
-    pool: PoolOption = "local",
+    pool: PoolOption = None,
     agents: AgentsOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -30,7 +30,7 @@ MermaidOption = Annotated[bool, typer.Option("--mermaid", help="Print mermaid te
 
 @app.command()
 def show(
-    *, pool: PoolOption = "local", agents: AgentsOption = None, mermaid: MermaidOption = False, json: JsonOption = False
+    *, pool: PoolOption = None, agents: AgentsOption = None, mermaid: MermaidOption = False, json: JsonOption = False
 ) -> None:
     """Show every expert with what it consumes and produces."""
     from orchestrator.planner import graph_of
@@ -51,7 +51,7 @@ def show(
 def path(
     goal: Annotated[str | None, typer.Argument(help="Artifact that is wanted.", show_default=False)] = None,
     *,
-    pool: PoolOption = "local",
+    pool: PoolOption = None,
     agents: AgentsOption = None,
     have: Annotated[
         list[str] | None, typer.Option("--have", help="Artifact that is there already; repeatable.", metavar="ARTIFACT")

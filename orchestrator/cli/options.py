@@ -43,17 +43,26 @@ OptionalPoolOption = Annotated[
     str | None,
     typer.Option(
         "--pool",
-        help="Pool of agents to use; the local one where left out, with the experts of the cloud where keys are found.",
+        help="Pool of agents to use; the local one where left out, with all that --agents DIR holds, and with the "
+        "experts of the cloud where keys are found.",
         metavar="NAME",
         show_default=False,
     ),
 ]
-PoolOption = Annotated[str, typer.Option("--pool", help="Pool of agents to use.", metavar="NAME")]
+PoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        help="Pool of agents to use; the local one where left out, with all that --agents DIR holds.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 AgentsOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--agents",
-        help="Folder of further descriptors; repeatable.",
+        help="Folder of further descriptors, or one that `init` wrote; repeatable.",
         metavar="DIR",
         envvar="ORCHESTRATOR_AGENTS",
         exists=True,
@@ -72,11 +81,17 @@ _FAULTS: dict[str, FailureKind] = {
 }
 
 
-def pool_of(name: str, folders: list[Path] | None) -> Pool:
-    """The pool of `--pool` and `--agents`."""
+def pool_of(name: str | None, folders: list[Path] | None) -> Pool:
+    """The pool of `--pool` and `--agents`; without a name the local one, with every pool in the folders."""
     from orchestrator.pool import load_pool
+    from orchestrator.pool.files import pools_beside
 
-    return load_pool(name, folders or ())
+    pool = load_pool(name or "local", folders or (), whole=name is None)
+    beside = pools_beside(pool.name, folders or ()) if name is None else {}
+    for other, tables in beside.items():
+        if any(table.router or table.merger or tuple(table.goals) != pool.goals for table in tables):
+            typer.echo(f"the [pool] table of `{other}` counts with --pool {other} only", err=True)
+    return pool
 
 
 def flags_of(pool: str | None, folders: list[Path] | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import typer
 
 from orchestrator.cli.missing import VENDOR_KEYS, check_keys, key_name, named_model
-from orchestrator.cli.options import fault_injector, question_of, silence_warnings, usd
+from orchestrator.cli.options import fault_injector, pool_of, question_of, silence_warnings, usd
 from orchestrator.cli.run_options import MergeName, PreferName, RouterName
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def composed(wanted: Wanted) -> Parts:
     """The named pool; without a name the local one, and where keys are found the experts of the cloud beside it."""
     from orchestrator.pool import Pool, load_pool
 
-    pool = load_pool(wanted.pool or "local", wanted.agents or ())
+    pool = pool_of(wanted.pool, wanted.agents)
     members = _named([*pool.models.values(), *pool.agents.values()])
     router, merger = pool.router, pool.merger
     if wanted.pool is None and wanted.router is not RouterName.plan:

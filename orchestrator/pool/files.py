@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,7 +19,16 @@ from orchestrator.pool.prices import listed_model
 from orchestrator.pool.registry import Member, Pool
 from orchestrator.pool.risks import Risk
 
-__all__ = ["ENTRY_POINTS", "descriptor_schema", "known_models", "load_folder", "load_pool", "load_tables", "pool_names"]
+__all__ = [
+    "ENTRY_POINTS",
+    "descriptor_schema",
+    "known_models",
+    "load_folder",
+    "load_pool",
+    "load_tables",
+    "pool_names",
+    "pools_beside",
+]
 
 ENTRY_POINTS = "orchestrator.agents"
 """Entry-point group under which other packages offer agents."""
@@ -64,18 +73,18 @@ class _Found:
     source: str | None = None
     """The file that states the goals."""
 
-    def read(self, path: Path) -> None:
-        """Add a file; what its [pool] table states replaces what files before it did."""
-        self.read_tables(read_toml(path), path)
+    def read(self, path: Path, *, pool: bool = True) -> None:
+        """Add a file; what its [pool] table states replaces what files before it did, unless `pool` is false."""
+        self.read_tables(read_toml(path), path, pool=pool)
 
-    def read_tables(self, content: Mapping[str, object], path: Path) -> None:
+    def read_tables(self, content: Mapping[str, object], path: Path, *, pool: bool = True) -> None:
         """Add the tables of a file."""
         file = shown(path)
         tables = checked(PoolFile, content, file=file, where="")
         self.members += [_described(Model, name, table, file) for name, table in tables.models.items()]
         self.members += [_agent(name, table, path) for name, table in tables.agents.items()]
         self.members += [_described(Risk, name, table, file) for name, table in tables.risks.items()]
-        if tables.pool is not None:
+        if tables.pool is not None and pool:
             self._take(_Found([], tuple(tables.pool.goals), tables.pool.router, tables.pool.merger, file))
 
     def add(self, other: _Found, *, pool: bool) -> None:
@@ -116,34 +125,44 @@ class _Found:
 
 
 def load_pool(
-    name: str = "local", folders: Sequence[str | Path] = (), *, plugins: bool = True, own: bool = True
+    name: str = "local",
+    folders: Sequence[str | Path] = (),
+    *,
+    plugins: bool = True,
+    own: bool = True,
+    whole: bool = False,
 ) -> Pool:
     """The pool `name` from the package, the user's own folder, `folders` and plug-ins; raises `ConfigError`.
 
     Each folder may describe a model anew that one before it described. With `own=False` the user's own folder, where
-    `agents add` writes (see `own_agents`), is left out, with `plugins=False` what other packages offer.
+    `agents add` writes (see `own_agents`), is left out, with `plugins=False` what other packages offer. With
+    `whole=True` every other pool in `folders` joins, but for its [pool] table.
     """
-    roots = _roots(folders, own=own)
+    roots, given = _roots(folders, own=own), set(map(_root, folders))
     offered = _plugged_in() if plugins else {}
-    if not any((root / name).is_dir() for root in roots) and name not in offered:
+    if not (_holds(name, roots, given) or name in offered):
         known = pool_names(folders, plugins=plugins, own=own)
-        raise ConfigError(
-            f"there is no pool `{name}`",
-            field="pool",
-            expected="one of " + ", ".join(known),
-            suggestion=nearest(name, known),
-        )
-    found, given = _Found(), {_folder(folder) for folder in folders}
+        hint, expected = nearest(name, known), f"one of {', '.join(known)}"
+        expected += "" if hint else ", or the folder that holds it: --agents DIR"
+        raise ConfigError(f"there is no pool `{name}`", field="pool", expected=expected, suggestion=hint)
+    found = _Found()
     for root in roots:
-        here = _Found()
-        for file in pool_files(root, name):
-            here.read(file)
-        if root in given:
-            here.members += experts_in(pool_files(root, name, "py"), here.tools_named())
-        found.lay_over(here)
+        found.lay_over(_in_root(root, name, given=root in given, whole=whole))
     for point, plugged in offered.items():
         found.add(plugged, pool=point == name)
     return found.pool(name)
+
+
+def pools_beside(name: str, folders: Sequence[str | Path]) -> dict[str, list[PoolTable]]:
+    """The other pools in `folders`, which join with `whole=True`, with the [pool] tables that then do not count."""
+    found: dict[str, list[PoolTable]] = {}
+    for root in map(_root, folders):
+        for other in _pools_in(root):
+            if other != name:
+                files = sorted((root / other).glob("*.toml"))
+                tables = [checked(PoolFile, read_toml(file), file=shown(file), where="").pool for file in files]
+                found.setdefault(other, []).extend(table for table in tables if table is not None)
+    return found
 
 
 def load_folder(folder: str | Path) -> Pool:
@@ -164,7 +183,7 @@ def load_tables(tables: Mapping[str, object], path: Path) -> Pool:
 
 def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True, own: bool = True) -> list[str]:
     """Names of all pools that can be loaded."""
-    named = {path.parent.name for root in _roots(folders, own=own) for path in root.glob("*/*.toml")}
+    named = {name for root in _roots(folders, own=own) for name in _pools_in(root)}
     return sorted(named | set(_plugged_in() if plugins else ()))
 
 
@@ -196,8 +215,40 @@ def descriptor_schema() -> dict[str, JsonValue]:
 def _roots(folders: Sequence[str | Path], *, own: bool) -> list[Path]:
     """The folders to read, each once: the package's, the user's own where there is one, those that were named."""
     mine = [own_agents()] if own and own_agents().is_dir() else []
-    roots = [builtin_agents(), *mine, *map(_folder, folders)]
+    roots = [builtin_agents(), *mine, *map(_root, folders)]
     return list({root.resolve(): root for root in reversed(roots)}.values())[::-1]
+
+
+def _root(folder: str | Path) -> Path:
+    """The folder that holds the pools: this one, or its `agents` where `init` wrote it and nothing else is here."""
+    path = _folder(folder)
+    inner = path / "agents"
+    nested = any(inner.glob("*/*.toml")) and not any((*path.glob("*.toml"), *path.glob("*.py")))
+    return inner if nested and set(_pools_in(path)) <= {inner.name} else path
+
+
+def _pools_in(root: Path) -> list[str]:
+    """The names of the pools whose folders lie in this one."""
+    return sorted({path.parent.name for path in root.glob("*/*.toml")})
+
+
+def _holds(name: str, roots: Sequence[Path], given: Collection[Path]) -> bool:
+    """Whether a folder has the pool inside, or is the pool's own folder and was named as such."""
+    return any((root / name).is_dir() or (root in given and root.name == name) for root in roots)
+
+
+def _in_root(root: Path, name: str, *, given: bool, whole: bool) -> _Found:
+    """What a folder gives to a pool; Python files, and with `whole` the pools beside it, where it is given."""
+    here, others = _Found(), [other for other in _pools_in(root) if given and whole and other != name]
+    for file in pool_files(root, name):
+        here.read(file)
+    for other in others:
+        for file in sorted((root / other).glob("*.toml")):
+            here.read(file, pool=False)
+    if given:
+        scripts = [file for other in others for file in sorted((root / other).glob("*.py"))]
+        here.members += experts_in([*pool_files(root, name, "py"), *scripts], here.tools_named())
+    return here
 
 
 def _folder(folder: str | Path) -> Path:
