@@ -132,7 +132,7 @@ def test_answers_are_texts_or_tool_errors(question: str) -> None:
 
 PIECES = (
     "1 |1,|a |in |to | and |sqrt |-|(|1/|%|!|^|½|²|x|= |.,|how many |1 ft |per |where a = b and |sum of |add |@ "
-    "|2026-01-01 |1 day and |of |/-"
+    "|2026-01-01 |1 day and |of |/-|1 dozen |a half of a |1 percent |split 1 |1 and a half |'|\" |total of a b "
 )
 ADVERSARIAL = [piece * (990 // len(piece)) for piece in PIECES.split("|")]
 

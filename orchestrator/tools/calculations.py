@@ -63,6 +63,7 @@ VERBS: dict[str, Literal["simplify", "expand", "factor"]] = {
     "factorise": "factor",
     "factorize": "factor",
 }
+OUT_OF = re.compile(r"^([0-9]+) out of ([0-9]+)$")
 DIGITS_ONLY = re.compile(r"[-+*/^().,!%= 0-9]*")
 
 
@@ -96,6 +97,8 @@ def _too_long(beginning: str) -> Refused | None:
 
 def _calculation(text: str) -> Calculation | None:
     body, form = split_form(text)
+    if form.style == "percent":
+        body = OUT_OF.sub(r"\1/\2", body)
     verb = verb_to_signs(body)
     signs, percent = verb or (body, False)
     root = parse(to_signs(signs))
@@ -127,7 +130,7 @@ def _is_fraction(node: Node) -> bool:
 
 def _rewriting(text: str) -> Rewriting | Calculation | None:
     found = REWRITE.fullmatch(text)
-    if not found:
+    if not found or verb_to_signs(split_form(text)[0]):  # "reduce 80 by 25%" is no fraction to be reduced
         return None
     verb, root = VERBS[found.group(1)], parse(to_signs(found.group(2), variables=True))
     if symbols(root):

@@ -29,13 +29,16 @@ UNIT = r"(?:day|week|fortnight|month|year)s?"
 SPAN = rf"(?P<span>{COUNT} {UNIT}(?:(?:,|,? and) {COUNT} {UNIT}){{0,3}})"
 DAYS = r"(?P<unit>days|weeks|(?:business|working|week) ?days)"
 TO = r"(?:to|and|until|till|through|-)"
+THERE = r"(?:are there|are|lie|elapse|pass|is it|was it|(?:are )?(?:left|remaining))"
 BETWEEN = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:how many |number of |count )?{DAYS}(?: are there| are| lie| elapse)? (?P<how>from|between) @ {TO} @",
+        rf"(?:how many |number of |count )?{DAYS}(?: {THERE})? (?P<how>from|between|since) @ {TO} @",
         rf"how long(?: is it| is| was it)? (?P<how>from|between) @ {TO} @",
-        rf"how many {DAYS}(?: are there)? (?P<how>until|till|to) @ (?:from|since) @",
+        rf"(?:how many |number of )?{DAYS}(?: {THERE})? (?P<how>until|till|to) @ (?:from|since|starting) @",
         rf"how many {DAYS} (?P<how>after|before) @ (?:is|was|comes?) @",
+        rf"@ (?:is|was|comes?) how many {DAYS} (?P<back>after|before) @",
+        rf"(?P<how>from) @ {TO} @(?: is|,)? how many {DAYS}(?: is (?:it|that|this))?",
         r"(?P<how>difference between|time between) @ and @",
         r"@ (?P<how>minus|-) @",
     )
@@ -55,6 +58,9 @@ SHIFT = tuple(
     re.compile(pattern)
     for pattern in (
         rf"(?:(?:what|which) )?(?P<ask>date |weekday |day of the week |day )?{FALLS}{SPAN} (?P<way>{WAY}) @",
+        rf"when (?:is|was|will be) {SPAN} (?P<way>{WAY}) @",
+        rf"{SPAN} (?P<way>later than) @",
+        r"(?:date of the )?day (?P<way>after|before) @",
         rf"@ (?P<way>plus|\+|minus|-) {SPAN}",
         rf"(?P<way>add) {SPAN} to @",
         rf"(?P<way>subtract|take) {SPAN} from @",
@@ -67,6 +73,7 @@ DAYS_IN = re.compile(
     rf"(?:how many |number of )days (?:are |were |will be )?(?:there )?(?:in|does|did) "
     rf"(?:the year )?({MONTH})?,? ?([0-9]{{4}})(?: have)?"
 )
+LAST_DAY = re.compile(rf"(?:date of the )?last day of (?:the month of )?({MONTH})(?:,| of)? ([0-9]{{4}})")
 
 
 def claim(question: str, resources: Resources) -> Claim:
@@ -135,6 +142,8 @@ def _yearly(text: str) -> Callable[[], str] | None:
         return partial(_next_leap, int(found[2]))
     if (found := DAYS_IN.fullmatch(text)) and int(found[2]):
         return partial(_days_in, int(found[2]), found[1])
+    if (found := LAST_DAY.fullmatch(text)) and int(found[2]):
+        return partial(_last_day, int(found[2]), month_number(found[1]))
     return None
 
 
@@ -144,8 +153,8 @@ def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> re.Match[str] | 
 
 def _between(asked: dict[str, str | None], first: date, last: date) -> str:
     """Days from the first date up to, not including, the last; negative where it lies before."""
-    unit, how = asked.get("unit") or "days", asked["how"] or ""
-    if how in ("until", "till", "to", "before", "minus", "-"):
+    unit, how = asked.get("unit") or "days", asked.get("how") or ""
+    if how in ("until", "till", "to", "before", "minus", "-") or asked.get("back") == "after":
         first, last = last, first
     if "between" in how and last < first:
         first, last = last, first
@@ -180,7 +189,7 @@ def _weekday(day: date) -> str:
 
 def _shifted(asked: dict[str, str | None], day: date) -> str:
     sign = -1 if asked["way"] in BACKWARDS else 1
-    for count, unit in re.findall(rf"({COUNT}) ({UNIT})", asked["span"] or ""):
+    for count, unit in re.findall(rf"({COUNT}) ({UNIT})", asked.get("span") or "a day"):
         day = _moved(day, sign * (1 if count in ("a", "an") else int(count)), unit.rstrip("s"))
     return _weekday(day) if "week" in (asked.get("ask") or "") else day.isoformat()
 
@@ -210,3 +219,7 @@ def _days_in(year: int, month: str | None) -> str:
     if month:
         return _counted(calendar.monthrange(year, month_number(month))[1], "day")
     return _counted(366 if calendar.isleap(year) else 365, "day")
+
+
+def _last_day(year: int, month: int) -> str:
+    return date(year, month, calendar.monthrange(year, month)[1]).isoformat()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.tools.numerals import NUMBER, measure_text, read_number
 from orchestrator.tools.unit_names import DIMENSIONS, NAMES, UNSURE, Unit
+from orchestrator.tools.wordings import digits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,12 +58,22 @@ LEAD = re.compile(
     r"convert |change |turn |express |calculate |tell me |the |i need )+",
     re.IGNORECASE,
 )
+HALVES = re.compile(r"(?:an?|([0-9]{1,9})) ([^0-9]+?) and a half", re.IGNORECASE)
+"""An hour and a half."""
+SHARE = re.compile(r"(?:(an?|[0-9]{1,2}) )?(half|third|quarter|fourth|fifth|tenth)s? of an? ([^0-9]+)", re.IGNORECASE)
+"""A quarter of an hour."""
+SHARES = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "tenth": 10}
+AND_HALF = re.compile(r"\b([0-9]{1,9}) and (?:a half|([0-9]{1,3}/[0-9]{1,3})) (?=[a-z°])", re.IGNORECASE)
+FEET = re.compile(r"(?<![0-9.])([0-9]{1,3})['’′] ?([0-9]{1,2}(?:\.[0-9]+)?)(?:[\"”″]|''|’’)")
+"""Five feet ten as 5'10"."""
+FILLED = re.compile(r" (?:converted|expressed|given|measured) (?=(?:to|into|in|as) )", re.IGNORECASE)
 CONVERT = re.compile(r"(.+?) ?(?:=|\b(?:to|into|as|equals?)\b) (.+)|(.+) in (.+)", re.IGNORECASE)
 HOW_MANY = re.compile(
     r"how many (.+?) (?:(?:are |is )?(?:there )?in|does|do|make(?: up)?|are|is|equals?|to) (.+?)"
     r"(?: have| contain| equal| last| make)?",
     re.IGNORECASE,
 )
+IS_HOW_MANY = re.compile(r"(.+?) (?:is|are|equals?|makes?|is equal to|are equal to) how many (.+)", re.IGNORECASE)
 FACTOR = re.compile(r"(?:(square|sq\.?|cubic|cu\.?) )?(.+?)(?:\^?([2-6]))?( squared| cubed)?", re.IGNORECASE)
 POWERS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3, " squared": 2, " cubed": 3}
 RAISED = {2: "²", 3: "³"}
@@ -75,11 +86,14 @@ def read(question: str) -> Conversion | Unconvertible | None:
     if len(question) > MAX_TEXT:
         return None
     text = " ".join(question.translate(SIGNS).replace("= ?", "=").split()).rstrip(" ?.!,;:")
+    text = AND_HALF.sub(lambda found: f"{found[1]} {found[2] or '1/2'} ", digits(FEET.sub(r"\1 ft \2 in", text)))
     many = HOW_MANY.fullmatch(text)
     if many:
         return _conversion(many.group(2), many.group(1))
     lead = LEAD.match(text)
-    body = text[lead.end() :] if lead else text
+    body = FILLED.sub(" ", text[lead.end() :] if lead else text)
+    if found := IS_HOW_MANY.fullmatch(body):
+        return _conversion(found.group(1), found.group(2))
     found = CONVERT.fullmatch(body)
     return _conversion(found.group(1) or found.group(3), found.group(2) or found.group(4)) if found else None
 
@@ -129,6 +143,11 @@ def _unsure(wanted: Measure | str, parts: tuple[tuple[Fraction, Measure], ...] |
 
 def _parts(text: str) -> tuple[tuple[Fraction, Measure], ...] | str:
     """Every amount of "5 ft 10 in"; empty where the text is something else, advice where a unit is ambiguous."""
+    if share := SHARE.fullmatch(text):
+        top = 1 if share[1] is None or not share[1].isdigit() else int(share[1])
+        return _single(Fraction(top, SHARES[share[2].lower()]), share[3])
+    if half := HALVES.fullmatch(text):
+        return _single(int(half[1] or 1) + Fraction(1, 2), half[2])
     found: list[tuple[Fraction, Measure]] = []
     at = 0
     while at < len(text):
@@ -143,6 +162,14 @@ def _parts(text: str) -> tuple[tuple[Fraction, Measure], ...] | str:
             return ()
         found.append((number, measure))
     return tuple(found)
+
+
+def _single(number: Fraction, unit: str) -> tuple[tuple[Fraction, Measure], ...] | str:
+    """One amount of a unit, by its name; else as `_parts`."""
+    measure = _measure(unit)
+    if isinstance(measure, str):
+        return measure
+    return ((number, measure),) if measure else ()
 
 
 def _amount(text: str) -> Fraction | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from orchestrator.tools.everyday import everyday_to_signs, words_to_signs
 from orchestrator.tools.numerals import Form, Style
 
-__all__ = ["normalise", "split_form", "split_list", "to_signs", "unwrap", "verb_to_signs"]
+__all__ = ["digits", "normalise", "split_form", "split_list", "to_signs", "unwrap", "verb_to_signs"]
 
 SIGNS = str.maketrans(
     {"×": "*", "✕": "*", "·": "*", "⋅": "*", "∙": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "–": "-", "’": "'"}
@@ -21,10 +22,15 @@ SMALL = (
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )  # fmt: skip
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-NUMBER_WORD = re.compile(rf"\b(?:({'|'.join(TENS)})(?:[- ]({'|'.join(SMALL[1:10])}))?|({'|'.join(SMALL)}))\b(?!-)")
+NUMBER_WORD = re.compile(
+    rf"\b(?:({'|'.join(TENS)})(?:[- ]({'|'.join(SMALL[1:10])}))?|({'|'.join(SMALL)}))\b(?!-)", re.IGNORECASE
+)
+PERCENT = re.compile(r"(?:(?<=[0-9)])|(?<=\b[a-z])) ?(?:percent|per cent|pct)\b(?! ?[0-9(])")
+"""The word behind a number or a letter; between two numbers it would be taken for the sign of a remainder."""
+ONE_OF = re.compile(r"\b(half )?a (?=(?:hundred|thousand|million|billion|trillion)\b)")
 
 LEADS = re.compile(
-    r"(?:please|(?:can|could|would) you|what is|what's|whats|what are|what does|what do|how much is|how much are|"
+    r"(?:please|(?:can|could|would) you|what is|what's|whats|what are|what does|what do|how (?:much|many) (?:is|are)|"
     r"calculate|compute|evaluate|work out|find|determine|tell me|give me|show me|i need|"
     r"the value of|value of|the result of|result of|the answer to|hey|hi|hello|round|convert|write|express|change|"
     r"turn|the)\b[\s,:]*"
@@ -35,16 +41,13 @@ MIXED = re.compile(r"(?<![0-9.,] )(?<![0-9.,/^])([0-9]{1,9}) ([0-9]{1,9})/([0-9]
 CURRENCY = re.compile(r"([$€£])\s?(?=[0-9.])")
 
 PHRASES = {
-    "multiplied by": "*", "times": "*", "divided by": "/", "over": "/", "plus": "+", "added to": "+",
-    "minus": "-", "less": "-", "to the power of": "^", "to the power": "^", "raised to the power of": "^",
+    "multiplied by": "*", "times": "*", "divided by": "/", "over": "/", "plus": "+", "added to": "+", "minus": "-",
+    "less": "-", "take away": "-", "to the power of": "^", "to the power": "^", "raised to the power of": "^",
     "raised to": "^", "squared": "^2", "cubed": "^3", "modulo": " mod ", "modulus": " mod ",
-    "percent": "%", "per cent": "%", "pct": "%", "the square root of": " sqrt ", "square root of": " sqrt ",
-    "the cube root of": " cbrt ", "cube root of": " cbrt ", "sqrt of": " sqrt ", "root of": " sqrt ",
-    "the factorial of": " factorial ", "factorial of": " factorial ", "absolute value of": " abs ",
-    "the absolute value of": " abs ", "half of": "1/2 of ", "a half of": "1/2 of ", "a third of": "1/3 of ",
-    "one third of": "1/3 of ", "1 third of": "1/3 of ", "2 thirds of": "2/3 of ", "a quarter of": "1/4 of ",
-    "3 quarters of": "3/4 of ", "a fifth of": "1/5 of ", "a tenth of": "1/10 of ", "twice": "2* ",
-    "double": "2* ", "triple": "3* ", "is equal to": "=", "equals": "=", "a dozen": "12",
+    "the square root of": " sqrt ", "square root of": " sqrt ", "the cube root of": " cbrt ", "cube root of": " cbrt ",
+    "sqrt of": " sqrt ", "root of": " sqrt ", "the factorial of": " factorial ", "factorial of": " factorial ",
+    "absolute value of": " abs ", "the absolute value of": " abs ", "half of": "1/2 of ", "twice": "2* ",
+    "double": "2* ", "triple": "3* ", "quadruple": "4* ", "is equal to": "=", "equals": "=", "a dozen": "12",
 }  # fmt: skip
 PHRASE = re.compile(rf"\b(?:{'|'.join(sorted(PHRASES, key=len, reverse=True))})\b")
 
@@ -79,9 +82,6 @@ VERBS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ("(?:difference (?:between|of)) N and N", "abs(({0})-({1}))"),
         ("quotient of N and N", "({0})/({1})"),
         ("remainder (?:when|of|if) N (?:is )?(?:divided by|/) N", "({0}) mod ({1})"),
-        ("increase N by N%", "({0})*(100+({1}))/100"),
-        ("(?:decrease|reduce) N by N%", "({0})*(100-({1}))/100"),
-        ("N% off(?: of)? N", "({1})*(100-({0}))/100"),
         ("square N", "({0})^2"),
         ("cube N", "({0})^3"),
     )
@@ -95,8 +95,8 @@ SHARES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 LISTS: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (re.compile(r"(?:sum|total) of (.+)"), "+", "{}"),
-    (re.compile(r"product of (.+)"), "*", "{}"),
+    (re.compile(r"(?:(?:sum|total) of|add(?: up| together)?|sum(?: up)?) (.+?)(?: together)?"), "+", "{}"),
+    (re.compile(r"(?:product of|multiply) (.+?)(?: together)?"), "*", "{}"),
     (re.compile(r"(?:average|mean) of (.+)"), "+", "({})/{count}"),
     (re.compile(r"(?:gcd|hcf|greatest common divisor|highest common factor) of (.+)"), ", ", "gcd({})"),
     (re.compile(r"(?:lcm|(?:least|lowest) common multiple) of (.+)"), ", ", "lcm({})"),
@@ -108,11 +108,17 @@ def normalise(question: str) -> str:
     text = re.sub(r"[⁰¹²³⁴-⁹⁻]+", lambda found: f"^({found.group().translate(RAISED)})", question.translate(SIGNS))
     text = re.sub(f"([0-9]*) ?([{''.join(VULGAR)}])", _vulgar, text)
     text = " ".join(unicodedata.normalize("NFKC", text).lower().split())
-    text = NUMBER_WORD.sub(_digits, text)
+    text = digits(text)
+    text = ONE_OF.sub(lambda found: "0.5 " if found[1] else "1 ", PERCENT.sub("%", text))
     text = MIXED.sub(r"(\1+\2/\3)", text)
     if len(set(CURRENCY.findall(text))) == 1:
         text = CURRENCY.sub("", text)
     return re.sub(r"\b(gcd|lcm) ?\(([^() ]*)\)", lambda found: found.group().replace(",", ", "), text)
+
+
+def digits(text: str) -> str:
+    """The text with its number words as digits."""
+    return NUMBER_WORD.sub(_digits, text)
 
 
 def unwrap(text: str) -> str:
@@ -139,6 +145,8 @@ def split_form(text: str) -> tuple[str, Form]:
 
 def verb_to_signs(text: str) -> tuple[str, bool] | None:
     """Turn "add 5 and 7" into "(5)+(7)", and say whether a percentage was asked for; None where no verb leads."""
+    if everyday := everyday_to_signs(text):
+        return everyday
     for table, percent in ((VERBS, False), (SHARES, True)):
         for regex, template in table:
             if found := regex.fullmatch(text):
@@ -158,7 +166,7 @@ def split_list(text: str) -> list[str]:
 
 def to_signs(text: str, *, variables: bool = False) -> str:
     """The text with every known phrase as its sign; without variables an x between numbers multiplies."""
-    text = PHRASE.sub(lambda found: PHRASES[found.group()], text)
+    text = PHRASE.sub(lambda found: PHRASES[found.group()], words_to_signs(text))
     if not variables and not re.search(r"(?<![0-9)% ])x|x(?! ?[-0-9(])", text):
         return text.replace("x", "*")
     return text
@@ -173,7 +181,7 @@ def _form(wishes: dict[str, str]) -> Form:
 
 
 def _digits(found: re.Match[str]) -> str:
-    tens, units, small = (str(word) if word else "" for word in found.groups())
+    tens, units, small = (str(word).lower() if word else "" for word in found.groups())
     if not tens:
         return str(SMALL.index(small))
     return str(20 + 10 * TENS.index(tens) + (SMALL.index(units) if units else 0))
