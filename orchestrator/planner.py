@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from math import log
 
 from orchestrator.graph import CapabilityGraph, Capable, Plan, Ways
 from orchestrator.messages import Goal
@@ -11,7 +12,7 @@ from orchestrator.pool import Agent, Pool
 from orchestrator.protocol import Route
 from orchestrator.state import RunState
 from orchestrator.trace.events import Candidate, Planned
-from orchestrator.weights import Weigher
+from orchestrator.weights import Rates, Weigher
 
 __all__ = ["Choice", "Planner", "graph_of"]
 
@@ -77,8 +78,9 @@ class Planner:
 
         ways = self._graph.search(have | coming, lambda name: weigh(name).weight)
         plan = ways.plan(goal.artifact)
+        parts = _Parts(ways, frozenset(have | coming), weigh, self._weigher.rates)
         candidates = [
-            _through(weigh(expert.name), expert, ways)
+            _through(weigh(expert.name), expert, ways, parts)
             for artifact in self._artifacts_of(plan, goal.artifact, have | coming)
             for expert in self._graph.producers(artifact)
         ]
@@ -150,15 +152,49 @@ def _ruled_out(agent: Agent, goal: Goal, state: RunState, taken: Collection[str]
     return None
 
 
-def _through(candidate: Candidate, expert: Capable, ways: Ways) -> Candidate:
+Split = tuple[float, float, float]
+"""What probability, money and time add to a weight."""
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Splits the weight of ways into probability, money and time: sums over their derivation trees."""
+
+    ways: Ways
+    have: frozenset[str]
+    weigh: Callable[[str], Candidate]
+    rates: Rates
+    known: dict[str, Split] = field(default_factory=dict[str, Split])
+
+    def of(self, candidate: Candidate, inputs: Collection[str]) -> Split:
+        """The parts of the way that ends with an expert over some inputs."""
+        usd, seconds = float(candidate.usd or 0), candidate.seconds or 0.0
+        own = (-log(candidate.p or 1.0) + 0.0, self.rates.cost_weight * usd, self.rates.time_weight * seconds)
+        below = [self._of_artifact(artifact) for artifact in inputs]
+        chance, money, time = (sum(column) for column in zip(own, *below, strict=True))
+        return chance, money, time
+
+    def _of_artifact(self, artifact: str) -> Split:
+        if artifact in self.have:
+            return (0.0, 0.0, 0.0)
+        if artifact not in self.known:
+            plan = self.ways.plan(artifact)
+            for step in plan.steps if plan else ():
+                if step.produces not in self.known:
+                    self.known[step.produces] = self.of(self.weigh(step.agent), step.consumes)
+        return self.known[artifact]
+
+
+def _through(candidate: Candidate, expert: Capable, ways: Ways, parts: _Parts) -> Candidate:
     """The candidate with what its product would cost through it."""
     through = ways.through(expert, candidate.weight)
     why_not = candidate.why_not
+    split = parts.of(candidate, ways.inputs(expert) or ()) if through is not None else None
     if candidate.weight is not None and through is None:
         missing = [artifact for artifact in expert.consumes if ways.cost(artifact) is None]
         enough = f"; it needs {expert.least} of {len(expert.consumes)}" if expert.needs is not None else ""
         why_not = "nobody can give it " + ", ".join(missing) + enough
-    return candidate.model_copy(update={"through": through, "why_not": why_not})
+    return candidate.model_copy(update={"through": through, "parts": split, "why_not": why_not})
 
 
 def graph_of(pool: Pool) -> CapabilityGraph:

@@ -84,6 +84,11 @@ class Weigher:
         self._ledger = ledger
         self._claims: dict[tuple[str, str], Claim] = {}
 
+    @property
+    def rates(self) -> Rates:
+        """What money and time are worth in the run."""
+        return self._have.rates
+
     def weigh(
         self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET, *, patient: bool = False
     ) -> Candidate:

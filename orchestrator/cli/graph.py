@@ -94,7 +94,7 @@ def weak(
     kind: Annotated[
         str | None, typer.Option("--kind", help="Only for this kind of question.", metavar="KIND", show_default=False)
     ] = None,
-    pool: PoolOption = "local",
+    pool: PoolOption = None,
     agents: AgentsOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -81,6 +81,14 @@ class Ways:
         offer = (inputs | arrays.mask) + arrays.added(index, weight)
         return None if offer >= arrays.never else arrays.cost(offer)
 
+    def inputs(self, expert: Capable) -> tuple[str, ...] | None:
+        """The cheapest inputs that do for an expert; None where too few can be reached."""
+        if self.through(expert, 0.0) is None:
+            return None
+        arrays = self._arrays
+        step = arrays.step(arrays.index[expert.name], arrays.chosen(arrays.index[expert.name], self._values.value))
+        return step.consumes
+
     def plan(self, goal: str) -> Plan | None:
         """The cheapest plan for an artifact, None where it cannot be reached."""
         if goal in self._have:

@@ -43,10 +43,12 @@ class Parts:
 
 
 def parts_of(candidate: Candidate, rates: Rates) -> Parts | None:
-    """What the way through a candidate is made of; None where there is none, or where it has other stages as well."""
+    """What the way through a candidate is made of, stages before it included; None where there is none."""
+    if candidate.parts is not None:
+        return Parts(*candidate.parts)
     if not candidate.p or candidate.weight is None or candidate.through is None:
         return None
-    if not isclose(candidate.weight, candidate.through, abs_tol=1e-12):
+    if not isclose(candidate.weight, candidate.through, abs_tol=1e-12):  # of a trace that tells no parts
         return None
     usd, seconds = float(candidate.usd or 0), candidate.seconds or 0.0
     return Parts(-log(candidate.p) + 0.0, rates.cost_weight * usd, rates.time_weight * seconds)

@@ -74,6 +74,8 @@ class Candidate(BaseModel):
     """None: it could not be used, for the reason in `why_not`."""
     through: float | None = None
     """Weight of the cheapest plan that ends with this expert."""
+    parts: tuple[float, float, float] | None = None
+    """What probability, money and time add to that plan's weight, each stage at each use; None for no plan."""
     why_not: str | None = None
 
 
