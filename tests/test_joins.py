@@ -1,5 +1,5 @@
 """Joins and fan-out: branches side by side, nothing reached twice, what a join may do and did without."""
-# ruff: noqa: ARG001 - experts of tests need not look at what they are given
+
 
 from __future__ import annotations
 

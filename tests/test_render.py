@@ -444,7 +444,7 @@ user     other  0.5000   $0  0.00  0.6931  0.7985  taken
 builder  stage  0.9000   $0  0.00  0.1054  0.1054  taken
 other: builder → user (weight 0.7985)
 expert   gives       p  USD   sec  weight     way  -ln(p)   money    time
-user     other  0.5000   $0  0.00  0.6931  0.7985       -       -       -  taken
+user     other  0.5000   $0  0.00  0.6931  0.7985  0.7985  0.0000  0.0000  taken
 builder  stage  0.9000   $0  0.00  0.1054  0.1054  0.1054  0.0000  0.0000  taken
 no way to other
 expert   gives       p  USD   sec  weight  way
@@ -475,7 +475,10 @@ def test_the_parts_of_a_way_add_up_to_it(stage: Stage, rates: Rates) -> None:
         assert astuple(parts) == pytest.approx((chance, money_part, time_part))
         assert sum(astuple(parts)) == pytest.approx(candidate.through)
     assert float(ways["paid"][0].usd or 0) > 0.01
-    assert ways["user"][1] is None, "a way of two stages is not what its last stage is made of"
+    user, split = ways["user"]
+    assert split is not None
+    assert sum(astuple(split)) == pytest.approx(user.through)
+    assert split.chance > -log(user.p or 1), "the stage before it counts as well"
 
 
 def test_choices_are_drawn_for_the_width_that_there_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
