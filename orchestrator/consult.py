@@ -222,12 +222,7 @@ def _failure(attempt: _Attempt, error: AttemptError, paid: Paid, context: RunCon
             attempt=attempt.number, agent=failed.agent, kind=failed.kind, error=failed.error, tries=failed.tries
         )
     )
-    return Failure(attempt.number, attempt.route, attempt.goal, failed, in_doubt=_in_doubt(attempt.agent, error, paid))
-
-
-def _in_doubt(agent: Agent, error: AttemptError, paid: Paid) -> bool:
-    """Whether a failed attempt may have had its effect all the same."""
-    return agent.effects and paid.tries > 0 and not error.undone
+    return Failure(attempt.number, attempt.route, attempt.goal, failed, in_doubt=attempt.agent.effects and paid.doubt)
 
 
 def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext) -> Call:

@@ -98,6 +98,8 @@ class Paid:
     cost: Decimal | None
     usage: Usage
     seconds: float
+    doubt: bool = False
+    """Whether a try that failed may have done what was asked for all the same."""
 
 
 @dataclass(slots=True)
@@ -109,6 +111,8 @@ class _Sum:
     usage: Usage = Usage()
     failed: AttemptError | None = None
     """Why the last try failed."""
+    doubt: bool = False
+    """Whether any try that failed may have done what was asked for: a later one that surely did not changes nothing."""
 
     def add(self, cost: Decimal | None, usage: Usage) -> None:
         self.cost = None if self.cost is None or cost is None else self.cost + cost
@@ -160,7 +164,7 @@ class Gate:
         except AttemptError as failure:
             refused = failure.kind in ("breaker_open", "budget")  # of a further try: the cause is what failed before it
             error = total.failed if refused and total.failed else failure
-        return Paid(result, error, total.tries, total.cost, total.usage, self.clock() - started)
+        return Paid(result, error, total.tries, total.cost, total.usage, self.clock() - started, total.doubt)
 
     async def _try(self, call: Call, total: _Sum) -> Result:
         if self.clock() >= self.deadline:
@@ -241,6 +245,7 @@ class Gate:
 
     def _settle_failure(self, held: _Held, error: AttemptError, seconds: float) -> None:
         held.total.failed = error
+        held.total.doubt = held.total.doubt or not error.undone
         self._book(held, _charge(held, error), seconds, error)
         self._changed(self.health.failed(held.call.key, held.admitted, error))
 
