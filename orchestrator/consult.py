@@ -117,7 +117,7 @@ class _Crew:
         await asyncio.gather(*self.working, return_exceptions=True)
 
     def _take_in(self, result: Reply | Failure, attempt: _Attempt) -> None:
-        state = self.state
+        state = replace(self.state, waited=0.0)
         if isinstance(result, Failure):
             self.state = replace(state, failures=(*state.failures, result), open=(*state.open, result))
             return

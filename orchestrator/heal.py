@@ -16,7 +16,7 @@ from orchestrator.trace.events import Rerouted, Returned, Superseded, Waited
 __all__ = ["conclude_on_limit", "heal", "heal_meanwhile"]
 
 PATIENCE = 60.0
-"""Seconds that a run without a deadline waits for experts that cool down."""
+"""Seconds that a run without a deadline waits for experts that cool down before it gives up on them."""
 
 
 @dataclass(slots=True)
@@ -31,11 +31,11 @@ class _Pass:
     reasons: list[str] = field(default_factory=list[str])
     shortfalls: list[str] = field(default_factory=list[str])
 
-    def choose(self, goal: Goal, *, patient: bool = False) -> Choice:
+    def choose(self, goal: Goal, *, patience: float = 0.0) -> Choice:
         """A plan for a goal by experts that serve no other slot of it."""
         chosen = {agent for other, agent in self.experts.items() if alike(other, goal) and other.slot != goal.slot}
         taken = self.state.serving(goal) | chosen
-        return self.context.planner.choose(goal, self.state, taken=taken, patient=patient)
+        return self.context.planner.choose(goal, self.state, taken=taken, patience=patience)
 
     def take(self, choice: Choice) -> None:
         """Consult the first steps of a choice next."""
@@ -105,20 +105,23 @@ def _healed(work: _Pass, *, still_open: tuple[Failure, ...]) -> RunState:
 
 async def _cooled(state: RunState, context: RunContext) -> RunState:
     """The state after waiting until somebody who could give a goal may be asked again."""
-    while (wait := _to_wait_for(state, context)) is not None:
-        context.journal.write(wait)
-        await context.gate.sleep(wait.seconds)
-        kept = tuple(pair for pair in state.avoided if pair[0] not in wait.agents)
-        state = replace(state, avoided=kept, waited=state.waited + wait.seconds, thinking=True)
+    while (waited := _to_wait_for(state, context)) is not None:
+        context.journal.write(waited)
+        await context.gate.sleep(waited.seconds)
+        kept = tuple(pair for pair in state.avoided if pair[0] not in waited.agents)
+        state = replace(state, avoided=kept, waited=state.waited + waited.seconds, thinking=True)
     return state
 
 
 def _to_wait_for(state: RunState, context: RunContext) -> Waited | None:
     """The shortest wait that gives a goal without any way one again, if the run's time allows it."""
-    waits = [wait for goal in _wanted(state) if (wait := _wait_for(goal, _Pass(state, context))) is not None]
-    shortest = min(waits, key=lambda wait: wait.seconds, default=None)
     left = context.seconds_left()
-    return shortest if shortest and shortest.seconds < (PATIENCE - state.waited if left is None else left) else None
+    patience = PATIENCE - state.waited if left is None else left
+    work = _Pass(state, context)
+    waits = [wait for goal in _wanted(state) if (wait := _wait_for(goal, work, patience)) is not None]
+    waits = waits or [wait for goal in _lower(work) if (wait := _wait_for(goal, work, patience)) is not None]
+    shortest = min(waits, key=lambda wait: wait.seconds, default=None)
+    return shortest if shortest and shortest.seconds < patience else None
 
 
 def _wanted(state: RunState) -> list[Goal]:
@@ -127,11 +130,24 @@ def _wanted(state: RunState) -> list[Goal]:
     return goals or ([] if state.gives(state.goal) else [Goal(state.goal)])
 
 
-def _wait_for(goal: Goal, work: _Pass) -> Waited | None:
-    """How long until somebody could give a goal, where nobody can now and open breakers are all that is in the way."""
+def _lower(work: _Pass) -> list[Goal]:
+    """Lower goals that are left to wait for: the one aimed at is lost, and none is there or can be had at once."""
+    state = work.state
+    aims = [Goal(name) for name in state.goals]
+    routers = any(_is_routers(failure, state) for failure in state.open)  # which decides itself what then
+    if routers or state.pursued or any(state.gives(aim.artifact) or work.choose(aim).plan for aim in aims):
+        return []
+    return aims[1:]
+
+
+def _wait_for(goal: Goal, work: _Pass, patience: float) -> Waited | None:
+    """How long until somebody could give a goal, where nobody can now and open breakers are all that is in the way.
+
+    Whoever cools down for longer than anybody waits is left out, or a cheap way behind it would hide one that comes.
+    """
     if work.state.reached(goal) is not None or work.choose(goal).plan is not None:
         return None
-    plan = work.choose(goal, patient=True).plan
+    plan = work.choose(goal, patience=patience).plan
     agents = [work.context.facilities.pool.agents[step.agent] for step in plan.steps] if plan else []
     closed = {agent.name: seconds for agent in agents if (seconds := work.context.weigher.cooling(agent)) > 0}
     return Waited(goal=goal, agents=tuple(closed), seconds=ceil(max(closed.values()) * 1000) / 1000) if closed else None

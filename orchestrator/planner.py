@@ -61,11 +61,11 @@ class Planner:
         self._graph = graph
         self._weigher = weigher
 
-    def choose(self, goal: Goal, state: RunState, *, taken: Collection[str] = (), patient: bool = False) -> Choice:
+    def choose(self, goal: Goal, state: RunState, *, taken: Collection[str] = (), patience: float = 0.0) -> Choice:
         """The cheapest plan for a goal; `taken` are experts that serve other slots of it.
 
-        What is being made counts as there, but no step is taken on it before it is. With `patient` experts whose
-        breaker is open are planned with, at the price of the wait.
+        What is being made counts as there, but no step is taken on it before it is. Experts whose breaker is open for
+        less than `patience` seconds are planned with, at the price of the wait.
         """
         have = {"question", *(a for a in state.values(goal.query) if a != goal.artifact)}
         coming = {each.goal.artifact for each in state.underway if each.goal.query == goal.query} - {goal.artifact}
@@ -73,7 +73,7 @@ class Planner:
 
         def weigh(name: str) -> Candidate:
             if name not in weighed:
-                weighed[name] = self._weigh(name, goal, state, taken, patient=patient)
+                weighed[name] = self._weigh(name, goal, state, taken, patience=patience)
             return weighed[name]
 
         ways = self._graph.search(have | coming, lambda name: weigh(name).weight)
@@ -113,11 +113,11 @@ class Planner:
             taken.add(choice.expert)
         return tuple(choices)
 
-    def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str], *, patient: bool) -> Candidate:
+    def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str], *, patience: float) -> Candidate:
         agent = self._pool.agents[name]
         inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
-        candidate = self._weigher.weigh(agent, goal.query, inputs, patient=patient)
-        cooling = patient and 0 < self._weigher.cooling(agent) < float("inf")
+        candidate = self._weigher.weigh(agent, goal.query, inputs, patience=patience)
+        cooling = 0 < self._weigher.cooling(agent) < patience
         why_not = _ruled_out(agent, goal, state, taken, cooling=cooling)
         return candidate.model_copy(update={"weight": None, "why_not": why_not}) if why_not else candidate
 

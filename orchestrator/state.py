@@ -74,6 +74,8 @@ class RunState:
     """Experts that a monitor asked to leave alone, and why."""
     fresh_at: int = 0
     """The turn in which the last artifact came."""
+    waited: float = 0.0
+    """Seconds of waiting for experts that cool down, since an attempt last ended."""
     pursued: tuple[Goal, ...] = ()
     """Goals of a router's routes that are being reached another way."""
     reasons: tuple[str, ...] = ()
@@ -92,8 +94,6 @@ class RunState:
     """The last turn was a thought alone: the router is asked again."""
     concluded: bool = False
     """Nothing more is to be asked: merge what is there."""
-    waited: float = 0.0
-    """Seconds that the run has waited for experts that cool down."""
     demoted: bool = False
     """A lower goal was taken up."""
     halted: bool = False

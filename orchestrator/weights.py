@@ -90,19 +90,18 @@ class Weigher:
         return self._have.rates
 
     def weigh(
-        self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET, *, patient: bool = False
+        self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET, *, patience: float = 0.0
     ) -> Candidate:
         """The agent's weight for a query (empty: the run's question) over inputs, or why it cannot be used.
 
-        With `patient` an open breaker is no hindrance: the seconds until it lets a try through count as its own.
+        A breaker that is open for less than `patience` seconds is no hindrance: they count as the agent's own.
         """
         p, why_not = self._probability(agent, query)
         quote = self.quote(agent, query, inputs)
         cooling = self.cooling(agent)
-        seconds = self._seconds(agent) + (cooling if patient and cooling < float("inf") else 0.0)
-        why_not = why_not or quote.why_not
-        if not patient or cooling == float("inf"):
-            why_not = why_not or _closed(cooling)
+        waits = cooling < patience
+        seconds = self._seconds(agent) + (cooling if waits else 0.0)
+        why_not = why_not or quote.why_not or (None if waits else _closed(cooling))
         why_not = why_not or self._hindrance(agent, quote)
         if p <= 0 or why_not:
             return Candidate(

@@ -4,20 +4,27 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import Agent, Answer, Budget, Orchestrator, Pool, ProviderError, Route, ToolError, Turn, View
 from orchestrator.errors import FailureKind, RateLimited
+from orchestrator.health import Health
 from orchestrator.pool.registry import Member
-from tests.experts import at_once
+from orchestrator.runtime import Clocks
+from orchestrator.trace.events import Waited
+from tests.experts import at_once, failing, giving
+from tests.fake_clock import FakeClock
 from tests.runs import Ran, ask
+from tests.staff import conduct
 
 ARTIFACTS = ("answer", "x", "y")
 
@@ -184,3 +191,62 @@ def test_a_random_router_never_breaks_the_rules(
     assert ran.decision.turns <= len(script) + 1
     assert ran.decision.goal in pool.goals
     assert ran.decision.status != "answered" or ran.decision.goal == pool.goals[0]
+
+
+def cool_down(health: Health, agent: str, seconds: float) -> None:
+    """Let the breaker of an agent's tool be open for some seconds, as after a `Retry-After`."""
+    number, _ = health.admit(f"tool:{agent}")
+    health.failed(f"tool:{agent}", number or 0, RateLimited("later", retry_after=seconds))
+
+
+@pytest.mark.parametrize("seconds", [None, 50.0])
+def test_who_cools_down_for_too_long_does_not_hide_who_comes_back_in_time(
+    seconds: float | None, tmp_path: Path
+) -> None:
+    """The better expert would cost less even with its wait, but nobody waits that long."""
+    members = [giving("better", skill=0.9), giving("sooner", skill=0.2)]
+    orchestrator = conduct(members, tmp_path, budget=Budget(seconds=seconds))
+    cool_down(orchestrator.health, "better", 90)
+    cool_down(orchestrator.health, "sooner", 30)
+    ran = ask(orchestrator, tmp_path)
+    assert (ran.decision.answer, ran.decision.status) == ("sooner", "answered")
+    assert [(event.agents, event.seconds) for event in ran.of(Waited)] == [(("sooner",), 30)]
+
+
+def test_a_lower_goal_that_cools_down_is_waited_for_where_nothing_else_is_left(tmp_path: Path) -> None:
+    pool = Pool([failing("ill", produces="full"), giving("brief", produces="short")], goals=["full", "short"])
+    clock = FakeClock()
+    orchestrator = Orchestrator(pool, trace=tmp_path, clocks=Clocks(clock, clock), sleep=clock.sleep)
+    cool_down(orchestrator.health, "brief", 5)
+    ran = ask(orchestrator, tmp_path)
+    assert (ran.decision.answer, ran.decision.status, ran.decision.goal) == ("brief", "degraded", "short")
+    assert ran.outcomes() == [("ill", "demoted")]
+
+
+def test_a_lower_goal_that_can_be_had_at_once_is_taken_before_a_higher_one_that_cools_down(tmp_path: Path) -> None:
+    members = [
+        failing("ill", produces="full"),
+        giving("later", produces="middling"),
+        giving("brief", produces="short"),
+    ]
+    orchestrator = Orchestrator(Pool(members, goals=["full", "middling", "short"]), trace=tmp_path, sleep=at_once)
+    cool_down(orchestrator.health, "later", 5)
+    ran = ask(orchestrator, tmp_path)
+    assert (ran.decision.answer, ran.of(Waited)) == ("brief", [])
+
+
+def test_patience_is_not_renewed_while_nothing_comes_of_it(tmp_path: Path) -> None:
+    """Whenever the wait is over, somebody else has used the expert up again."""
+    clock, sleeps = FakeClock(), Counter[str]()
+
+    async def sleep(seconds: float) -> None:
+        sleeps["waited"] += 1
+        assert sleeps["waited"] < 10, "the run waits without end"
+        await clock.sleep(seconds)
+        cool_down(orchestrator.health, "only", 40)
+
+    orchestrator = Orchestrator([giving("only")], trace=tmp_path, clocks=Clocks(clock, clock), sleep=sleep)
+    cool_down(orchestrator.health, "only", 40)
+    ran = ask(orchestrator, tmp_path)
+    assert (ran.decision.status, ran.decision.seconds) == ("escalated", 40)
+    assert any("when only has cooled down" in reason for reason in ran.decision.reasons)
