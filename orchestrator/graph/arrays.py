@@ -46,7 +46,9 @@ class Arrays:
         self.bits: int = (len(self.experts) + len(self.artifacts)).bit_length()
         self.mask: int = (1 << self.bits) - 1
         """Of the lowest field."""
-        self.never: int = 1 << (LARGEST + 2 * self.bits)
+        self.below: int = 2 * self.bits
+        """Bits below the cost."""
+        self.never: int = 1 << (LARGEST + self.below)
         """More than any value: what cannot be reached."""
         self.steps: list[dict[int, Step]] = [{} for _ in self.experts]
         """Steps of experts to whom one input does, by that input, made when first planned."""
@@ -61,18 +63,18 @@ class Arrays:
             return self.never
         units = weight * UNITS
         if 0 <= units < inf:
-            return (round(units) << 2 * self.bits) + (1 << self.bits) + index - self.mask
+            return (round(units) << self.below) + (1 << self.bits) + index - self.mask
         if units == inf:
             return self.never
         raise ValueError(f"weight of {self.experts[index].name} is {weight}, must not be negative")
 
     def cost(self, value: int) -> float:
         """The cost in a value, rounded to the nearest float."""
-        return (value >> 2 * self.bits) / UNITS
+        return (value >> self.below) / UNITS
 
     def together(self, values: Sequence[int]) -> int:
         """The value of several inputs taken together: their costs added up, the latest stage of them."""
-        low = (1 << 2 * self.bits) - 1
+        low = (1 << self.below) - 1
         return sum(value & ~low for value in values) + max((value & low for value in values), default=0)
 
     def inputs_of(self, index: int, value: list[int]) -> int:

@@ -75,7 +75,7 @@ class Bounds:
 def _costs_beyond(values: Values, offers: list[int], goal: int) -> list[int]:
     """By artifact, the least cost of a plan for the goal less its own, in the place where a value has its cost."""
     arrays, value = values.arrays, values.value
-    cost_only = -1 << 2 * arrays.bits
+    cost_only = -1 << arrays.below
     beyond = [arrays.never] * len(arrays.artifacts)
     beyond[goal] = 0
     heap = [goal]

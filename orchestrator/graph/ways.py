@@ -105,22 +105,23 @@ class Ways:
 
     def _plan(self, goal: int, value: list[int]) -> Plan:
         """The derivation of an artifact as a plan: every stage once, and after its inputs."""
-        arrays, added, of = self._arrays, self._values.added, value.__getitem__
+        arrays, of = self._arrays, value.__getitem__
         mask, least, inputs, made = arrays.mask, arrays.least, arrays.inputs, arrays.steps
-        tail, shared, artifact = list[Step](), 0, goal
+        tail: list[Step] = []
+        artifact = goal
         while (here := value[artifact]) > mask and least[index := here & mask] == 1:
             artifact = min(inputs[index], key=of)
             step = made[index].get(artifact)
             if step is None:
                 step = made[index][artifact] = arrays.step(index, (artifact,))
             tail.append(step)
-            shared += added[index]
         tail.reverse()
+        weight = shared = arrays.cost(value[goal])
         if here > mask:
-            steps = self._branches(artifact, value)
-            shared += sum(added[value[stage] & mask] for stage in steps)
-            tail[:0] = steps.values()
-        return Plan(arrays.artifacts[goal], tuple(tail), arrays.cost(value[goal]), arrays.cost(shared))
+            branches, added = self._branches(artifact, value), self._values.added
+            shared = arrays.cost(value[goal] - here + sum(added[value[stage] & mask] for stage in branches))
+            tail[:0] = branches.values()
+        return Plan(arrays.artifacts[goal], tuple(tail), weight, shared)
 
     def _branches(self, artifact: int, value: list[int]) -> dict[int, Step]:
         """The derivation of an artifact that a join produces, by product."""
