@@ -10,21 +10,22 @@ from decimal import Decimal
 from orchestrator.budget import Budget
 from orchestrator.chaos.suite import Case, Suite
 from orchestrator.chaos.world import LeapingLoop, World, simulated
-from orchestrator.messages import Decision, Message, Question
+from orchestrator.messages import Decision, Message, Question, Status
 from orchestrator.pipeline import Orchestrator
+from orchestrator.pipeline.assembly import SAFE_BUDGET
 from orchestrator.routers import PlanRouter
 from orchestrator.runtime import Clocks
 from orchestrator.trace import silent_failures
 from orchestrator.trace.events import Event, Waited
 
-__all__ = ["CaseResult", "SuiteResult", "run_suite"]
+__all__ = ["CaseResult", "SuiteResult", "outcome_faults", "run_suite"]
 
 OnCase = Callable[["CaseResult"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What came of one case."""
+    """What came of one case: status, goal, control calls, reroutes and reasons of its last question, sums of all."""
 
     name: str
     faults: tuple[str, ...]
@@ -34,7 +35,9 @@ class CaseResult:
     demoted: bool
     control_calls: int
     calls: int
-    """Calls of experts, counted where they were made."""
+    """Calls that reached an expert."""
+    tries: int
+    """Calls of experts that were begun, with those that a fault kept from reaching them."""
     reroutes: int
     silent: int
     doubled: int
@@ -70,6 +73,8 @@ class _Seen:
     events: tuple[Event, ...]
     world: World
     silent: int
+    control_calls: int
+    """As the decisions tell them."""
     seconds: float
 
 
@@ -88,32 +93,42 @@ def run_suite(
 
 def _seen(suite: Suite, case: Case, *, live: bool) -> _Seen:
     with asyncio.Runner(loop_factory=None if live else LeapingLoop) as runner:
-        clock = runner.get_loop().time
-        return runner.run(_asked(World(suite, case, clock), clock, live=live))
+        loop = runner.get_loop()
+        began = loop.time()
+        return runner.run(_asked(World(suite, case, lambda: loop.time() - began, live)))
 
 
-async def _asked(world: World, clock: Callable[[], float], *, live: bool) -> _Seen:
+async def _asked(world: World) -> _Seen:
     """Ask a case's question as often as it says."""
-    suite, case = world.suite, world.case
+    suite, case, live = world.suite, world.case, world.live
     orchestrator = Orchestrator(
         suite.pool if live else simulated(world),
         router=PlanRouter(suite.demoter),
-        budget=Budget(usd=None if case.budget is None else Decimal(str(case.budget)), seconds=case.deadline),
+        budget=Budget(usd=_money(world), seconds=case.deadline),
         analyses=case.analyses,
         providers=None if live else {model.provider: world for model in suite.pool.models.values()},
         trace=False,
         disturb=world.disturb,
-        clocks=Clocks(clock, clock),
+        clocks=None if live else Clocks(world.clock, world.clock),
         seed=suite.seed,
     )
-    began, runs = clock(), list[tuple[Decision, list[Event]]]()
+    runs = list[tuple[Decision, list[Event]]]()
     for _ in range(case.times):
+        world.questions += 1
         events: list[Event] = []
         asked = Question((Message("user", case.question or suite.question),))
         runs.append((await orchestrator.run(asked, goal=case.goal, listeners=[events.append]), events))
     heard = tuple(event for _, events in runs for event in events)
     silent = sum(len(silent_failures(tuple(events))) for _, events in runs)
-    return _Seen(runs[-1][0], heard, world, silent, clock() - began)
+    return _Seen(runs[-1][0], heard, world, silent, sum(run.control_calls for run, _ in runs), world.clock())
+
+
+def _money(world: World) -> Decimal | None:
+    """The case's dollars; simulated ones are the default of a run that can spend, without the warning that it will."""
+    if world.case.budget is not None:
+        return Decimal(str(world.case.budget))
+    priced = any(model.price is not None and not model.free for model in world.suite.pool.models.values())
+    return SAFE_BUDGET if priced and not world.live else None
 
 
 def _result(case: Case, seen: _Seen) -> CaseResult:
@@ -126,6 +141,7 @@ def _result(case: Case, seen: _Seen) -> CaseResult:
         any(reason.startswith("demoted: ") for reason in decision.reasons),
         decision.control_calls,
         seen.world.calls.total(),
+        seen.world.tries.total(),
         decision.reroutes,
         seen.silent,
         seen.world.doubled,
@@ -136,20 +152,28 @@ def _result(case: Case, seen: _Seen) -> CaseResult:
 
 def _faults(case: Case, seen: _Seen) -> Iterator[str]:
     """Everything in which a case is not as expected."""
-    expect, decision, calls = case.expect, seen.decision, seen.world.calls
-    if expect.status not in (None, decision.status):
-        yield f"status {decision.status}, expected {expect.status}"
-    if expect.goal not in (None, decision.goal):
-        yield f"goal {decision.goal}, expected {expect.goal}"
-    yield from (f"{name} was not called" for name in expect.called if not calls[name])
-    yield from (f"{name} was called {calls[name]} times" for name in expect.never_called if calls[name])
+    decision = seen.decision
+    yield from outcome_faults(case, seen.world, decision.status, decision.goal)
     said = "\n".join(decision.reasons)
-    yield from (f"no reason says “{text}”" for text in expect.reasons if text not in said)
+    yield from (f"no reason says “{text}”" for text in case.expect.reasons if text not in said)
     yield from _counted(case, seen)
     if seen.silent:
         yield f"{seen.silent} failures without an outcome"
-    if seen.world.doubled:
-        yield f"{seen.world.doubled} effects were doubled"
+    if not seen.world.live and seen.control_calls != seen.world.control_calls:
+        yield f"{seen.control_calls} control calls are told, {seen.world.control_calls} were made"
+
+
+def outcome_faults(case: Case, world: World, status: Status, goal: str) -> Iterator[str]:
+    """In what an outcome is not as expected, by rules that hold for any system that drives the world's experts."""
+    expect, calls = case.expect, world.calls
+    if expect.status not in (None, status):
+        yield f"status {status}, expected {expect.status}"
+    if expect.goal not in (None, goal):
+        yield f"goal {goal}, expected {expect.goal}"
+    yield from (f"{name} was not called" for name in expect.called if not calls[name])
+    yield from (f"{name} was called {calls[name]} times" for name in expect.never_called if calls[name])
+    if world.doubled:
+        yield f"{world.doubled} effects were doubled"
 
 
 def _counted(case: Case, seen: _Seen) -> Iterator[str]:

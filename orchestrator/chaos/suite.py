@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self, cast
@@ -14,7 +15,7 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.messages import Status
 from orchestrator.pool import Pool, load_folder, load_pool
 from orchestrator.pool.descriptors import checked
-from orchestrator.pool.files import load_tables
+from orchestrator.pool.files import load_tables, pool_names
 from orchestrator.providers import FaultName
 
 __all__ = ["Case", "Expect", "Suite", "Trouble", "find_suites", "load_suite", "suite_schema"]
@@ -31,11 +32,11 @@ class Trouble(_Table):
 
     agent: str
     fault: FaultName = "error"
-    calls: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    calls: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
     """Which calls of the agent fail, from 1; all of them where left out."""
-    after: float = 0.0
-    """Seconds of the run from which on it holds."""
-    until: float | None = None
+    after: float = Field(default=0.0, ge=0)
+    """Seconds since the case began from which on it holds."""
+    until: float | None = Field(default=None, gt=0)
     """Seconds at which it is over."""
     probability: float = Field(default=1.0, ge=0, le=1)
     """Chance at each call, drawn from the suite's seed."""
@@ -47,6 +48,13 @@ class Trouble(_Table):
     """Of a rate limit: what the server asks for."""
     instead: JsonValue = "corrupt"
     """Of a corrupt reply: what stands in its place."""
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.until is not None and self.until <= self.after:
+            problem = {"problem": f"is over at {self.until:g} s, before it begins at {self.after:g} s"}
+            raise PydanticCustomError("span", "`until` later than `after`", problem)
+        return self
 
 
 class Expect(_Table):
@@ -112,14 +120,6 @@ class _File(_Table):
     """What agents give when they are well, by name."""
     case: Annotated[tuple[Case, ...], Field(strict=False, min_length=1)]
 
-    @model_validator(mode="after")
-    def _names_once(self) -> Self:
-        names = [case.name for case in self.case]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            problem = {"problem": f"the case `{twice[0]}` stands twice"}
-            raise PydanticCustomError("names", "a name of its own for each case", problem)
-        return self
-
 
 @dataclass(frozen=True, slots=True)
 class Suite:
@@ -142,7 +142,7 @@ def load_suite(path: Path) -> Suite:
     file = shown(path)
     table = read_toml(path)
     read = checked(_File, table, file=file, where="")
-    pool = _pool(read, path)
+    pool = _pool(read, path, file)
     _check(read, pool, file)
     head = read.suite
     return Suite(
@@ -181,37 +181,55 @@ def suite_schema() -> dict[str, JsonValue]:
     return cast("dict[str, JsonValue]", _File.model_json_schema())
 
 
-def _pool(read: _File, path: Path) -> Pool:
+def _pool(read: _File, path: Path, file: str) -> Pool:
     named = read.suite.pool
+    tables: dict[str, object] = {"models": read.models, "agents": read.agents, "risks": read.risks}
+    if read.pool is not None:
+        tables["pool"] = read.pool
     if named is None:
-        tables: dict[str, object] = {"models": read.models, "agents": read.agents, "risks": read.risks}
-        return load_tables({**tables, **({"pool": read.pool} if read.pool else {})}, path)
+        return load_tables(tables, path)
+    if any(tables.values()):
+        expected = "either `suite.pool` or tables of the suite's own"
+        raise ConfigError("names a pool beside agents of its own", file=file, field="suite.pool", expected=expected)
     folder = path.parent / named
-    return load_folder(folder) if folder.is_dir() else load_pool(named)
+    if folder.is_dir():
+        return load_folder(folder)
+    if named not in (known := pool_names()):
+        expected = f"a folder beside the suite, or one of {', '.join(known)}"
+        hint = nearest(named, known)
+        raise ConfigError(f"there is no `{named}`", file=file, field="suite.pool", expected=expected, suggestion=hint)
+    return load_pool(named)
 
 
 def _check(read: _File, pool: Pool, file: str) -> None:
-    """Refuse names of agents and goals that are not in the pool."""
-    for case in read.case:
-        where = f"case.{case.name}"
-        for trouble in case.trouble:
-            if trouble.agent != "*":
-                _known(trouble.agent, pool.agents, file, f"{where}.trouble.agent")
-        for name in (*case.expect.called, *case.expect.never_called):
-            _known(name, pool.agents, file, f"{where}.expect")
-        for name in case.replies:
-            _known(name, pool.agents, file, f"{where}.replies")
-        for goal in (case.goal, case.expect.goal):
-            if goal is not None:
-                _known(goal, pool.artifacts, file, f"{where}.goal")
+    """Refuse names of agents, goals and models that are not in the pool, and cases of one name."""
+    if read.suite.demoter is not None:
+        _known(read.suite.demoter, pool.models, file, "suite.demoter")
+    names = [case.name for case in read.case]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        expected = "a name of its own for each case"
+        raise ConfigError("stands twice", file=file, field=f"case.{twice[0]}.name", expected=expected)
     for name in read.replies:
         _known(name, pool.agents, file, "replies")
+    for case in read.case:
+        for field, name, known in _named(case, pool):
+            _known(name, known, file, f"case.{case.name}.{field}")
 
 
-def _known(name: str, names: object, file: str, field: str) -> None:
-    known = sorted(map(str, cast("tuple[str, ...]", names)))
+def _named(case: Case, pool: Pool) -> Iterator[tuple[str, str, Iterable[str]]]:
+    """Every name that a case says, with the field that it stands in and the names that there are."""
+    yield from (("trouble.agent", each.agent, pool.agents) for each in case.trouble if each.agent != "*")
+    yield from (("expect.called", name, pool.agents) for name in case.expect.called)
+    yield from (("expect.never_called", name, pool.agents) for name in case.expect.never_called)
+    yield from (("replies", name, pool.agents) for name in case.replies)
+    goals = (("goal", case.goal), ("expect.goal", case.expect.goal))
+    yield from ((field, goal, pool.artifacts) for field, goal in goals if goal is not None)
+
+
+def _known(name: str, names: Iterable[str], file: str, field: str) -> None:
+    known = sorted(names)
     if name not in known:
-        expected = "one of " + ", ".join(known)
+        expected = "one of " + ", ".join(known) if known else "nothing: the pool has none"
         raise ConfigError(
             f"there is no `{name}`", file=file, field=field, expected=expected, suggestion=nearest(name, known)
         )

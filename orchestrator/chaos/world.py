@@ -6,18 +6,28 @@ import asyncio
 import selectors
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import cast
 
 from pydantic import JsonValue
 
 from orchestrator.chaos.suite import Case, Suite, Trouble
-from orchestrator.messages import Usage
+from orchestrator.errors import ProviderTimeout
+from orchestrator.messages import Usage, as_text
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.providers import Completion, Injection, OnText, Request
+from orchestrator.providers.injection import injected
 from orchestrator.tools import IdempotencyKey
 
 __all__ = ["LeapingLoop", "World", "simulated"]
+
+WORK_IS_DONE = ("slow", "corrupt", "lost_reply")
+"""Faults round a call that is made all the same."""
+
+_TRIED: ContextVar[str | None] = ContextVar("tried", default=None)
+"""The agent whose try is being made: several may stand over one model, and a provider is told of the model alone."""
 
 
 class _Leaping(selectors.DefaultSelector):
@@ -54,16 +64,32 @@ class World:
     suite: Suite
     case: Case
     clock: Callable[[], float]
+    """Seconds since the case began."""
+    live: bool = False
+    """The pool's own experts are called: who is reached is known by what does not keep the call from being made."""
     calls: Counter[str] = field(default_factory=Counter[str])
-    """Calls by agent, as experts saw them; those that a fault kept from being made are not among them."""
+    """Calls by agent that reached it; those that a fault kept from being made are not among them."""
     tries: Counter[str] = field(default_factory=Counter[str])
+    """The same, with those that a fault kept from being made."""
     effects: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """How often each effect was had: artifact and key."""
+    control_calls: int = 0
+    """Calls of models that are nobody's expert: the demoter's."""
+    questions: int = 0
+    """How many were asked so far."""
+    _acted: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Agent and key of every effect."""
 
     def disturb(self, agent: str) -> Injection | None:
         """What goes wrong with the next call of an agent."""
+        _TRIED.set(agent)
         self.tries[agent] += 1
-        number, now = self.tries[agent], self.clock()
+        injection = self._injection(agent, self.tries[agent], self.clock())
+        if self.live and (injection is None or injection.fault in WORK_IS_DONE):
+            self.calls[agent] += 1
+        return injection
+
+    def _injection(self, agent: str, number: int, now: float) -> Injection | None:
         for index, trouble in enumerate(self.case.trouble):
             if trouble.agent in (agent, "*") and self._holds(trouble, index, agent, number, now):
                 return Injection(trouble.fault, trouble.seconds, trouble.retry_after, trouble.instead)
@@ -92,10 +118,28 @@ class World:
         return f"{agent.produces} by {agent.name}"
 
     def act(self, agent: Agent, key: str) -> None:
-        """An expert was reached; an idempotent one has its effect once for each key."""
+        """An expert was reached; an idempotent one knows the keys that it was asked under, and those alone."""
         self.calls[agent.name] += 1
-        if agent.effects and not (agent.idempotent and self.effects[agent.produces, key]):
+        if agent.effects and not (agent.idempotent and (agent.name, key) in self._acted):
+            self._acted.add((agent.name, key))
             self.effects[agent.produces, key] += 1
+
+    async def work(self, agent: Agent, key: str) -> JsonValue:
+        """What an expert takes, does and gives when it is well."""
+        if agent.seconds:
+            await asyncio.sleep(agent.seconds)
+        self.act(agent, key)
+        return self.reply(agent)
+
+    async def call(self, name: str, key: str) -> JsonValue:
+        """Ask an expert directly, as a system other than ours does: raises `AttemptError` where its trouble says so."""
+        agent = self.suite.pool.agents[name]
+        injection = self.disturb(name) or Injection("slow")
+        try:
+            async with asyncio.timeout(agent.timeout):
+                return await injected(injection, lambda: self.work(agent, key), _instead)
+        except TimeoutError as error:
+            raise ProviderTimeout(f"no reply within {agent.timeout:g} s") from error
 
     @property
     def doubled(self) -> int:
@@ -105,14 +149,19 @@ class World:
     async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """What a model behind an agent says; asked for a lower goal, the demoter's choice."""
         del on_text
-        asked = next((a for a in self.suite.pool.agents.values() if a.model == model.name), None)
-        demoting = model.name == self.suite.demoter
-        if asked is not None and not demoting:
-            self.act(asked, "")
-        chosen = self.suite.demotes_to if self.case.demotes_to is None else self.case.demotes_to
-        said = chosen if demoting or asked is None else str(self.reply(asked))
+        asked = self.suite.pool.agents.get(_TRIED.get() or "")
+        if asked is not None and asked.model == model.name:
+            self.act(asked, f"question {self.questions}")
+            said = as_text(self.reply(asked))
+        else:
+            self.control_calls += 1
+            said = self.suite.demotes_to if self.case.demotes_to is None else self.case.demotes_to
         tokens = sum(len(message.content) for message in request.messages) // 4 + 1
         return Completion(said, usage=Usage(tokens, len(said) // 4 + 1))
+
+
+def _instead(_: JsonValue, instead: object) -> JsonValue:
+    return cast("JsonValue", instead)
 
 
 def simulated(world: World) -> Pool:
@@ -129,10 +178,7 @@ def _simulated(agent: Agent, world: World) -> Agent:
 
     async def tool(key: IdempotencyKey, **inputs: object) -> object:
         del inputs
-        if agent.seconds:
-            await asyncio.sleep(agent.seconds)
-        world.act(agent, key)
-        return world.reply(agent)
+        return await world.work(agent, key)
 
     fields: Mapping[str, object] = {name: getattr(agent, name) for name in Agent.model_fields}
     return Agent.model_validate({**fields, "tool": tool, "claim": None})
