@@ -1,6 +1,5 @@
 """Joins and fan-out: branches side by side, nothing reached twice, what a join may do and did without."""
 
-
 from __future__ import annotations
 
 from pathlib import Path
