@@ -36,8 +36,9 @@ check: $(READY)  ## lint, format, strict types, import floors, house rules
 slow: $(READY)  ## the slow tests; needs a package index
 	@$(CLEAN) $(BIN)/pytest -m slow --timeout 900
 
-docs: $(READY)  ## make the pictures of the README anew
+docs: $(READY)  ## make the pictures of the README anew, and the cases of our own suites
 	@$(CLEAN) $(BIN)/python docs/make.py
+	@$(BIN)/python docs/make_local_cases.py
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .bench .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache build dist htmlcov

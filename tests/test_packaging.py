@@ -32,7 +32,7 @@ def call(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = No
 
 def expected_content() -> set[str]:
     """Every file that a person edits, as it is called in the checkout."""
-    files = [path for folder in ("agents", "prompts", "starter") for path in (ROOT / folder).rglob("*")]
+    files = [path for folder in ("agents", "evals", "prompts", "starter") for path in (ROOT / folder).rglob("*")]
     return {path.relative_to(ROOT).as_posix() for path in files if path.is_file() and "__pycache__" not in path.parts}
 
 

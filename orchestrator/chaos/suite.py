@@ -161,19 +161,23 @@ def load_suite(path: Path) -> Suite:
 
 def find_suites(name: str) -> list[Path]:
     """The suites that a name stands for: a file, a folder of them, or one that ships; raises `ConfigError`."""
-    path = Path(name).expanduser()
-    shipped = builtin("evals") / name
-    if not path.exists() and shipped.is_dir():
-        path = shipped
+    path, known = Path(name).expanduser(), _shipped()
+    if not path.exists() and name in known:
+        path = builtin("evals") / name
     if path.is_file():
         return [path]
     found = sorted(path.glob("*.toml")) if path.is_dir() else []
     if found:
         return found
-    known = sorted(folder.name for folder in builtin("evals").glob("*") if any(folder.glob("*.toml")))
     problem = "holds no suite" if path.is_dir() else "does not exist"
     expected = "a file or folder of suites (*.toml), or one of " + ", ".join(known)
     raise ConfigError(problem, file=name, field="suite", expected=expected, suggestion=nearest(name, known))
+
+
+def _shipped() -> list[str]:
+    """Folders that ship and hold suites; one with a `suite.toml` is an eval's."""
+    files = builtin("evals").glob("*/*.toml")
+    return sorted({file.parent.name for file in files if not file.with_name("suite.toml").is_file()})
 
 
 def suite_schema() -> dict[str, JsonValue]:
