@@ -284,7 +284,7 @@ def test_an_injected_fault_is_rerouted(tmp_path: Path) -> None:
             _senders(book, "sent"),
             trace=tmp_path / kind,
             sleep=at_once,
-            faults=lambda agent, number, case, kind=kind: kind if agent == "send" else None,  # type: ignore[misc]
+            faults=lambda agent, _number, _case, kind=kind: kind if agent == "send" else None,  # type: ignore[misc]
         )
         ran = ask(faulty, tmp_path / kind)
         assert (ran.decision.answer, ran.decision.status) == ("post", "answered")

@@ -11,7 +11,19 @@ from orchestrator.tools.numerals import Form, Style
 __all__ = ["digits", "normalise", "split_form", "split_list", "to_signs", "unwrap", "verb_to_signs"]
 
 SIGNS = str.maketrans(
-    {"×": "*", "✕": "*", "·": "*", "⋅": "*", "∙": "*", "÷": "/", "∕": "/", "⁄": "/", "−": "-", "–": "-", "’": "'"}
+    {
+        "×": "*",
+        "✕": "*",
+        "·": "*",
+        "⋅": "*",
+        "∙": "*",
+        "÷": " divided by ",
+        "∕": "/",
+        "⁄": "/",
+        "−": "-",
+        "–": "-",
+        "’": "'",
+    }
     | {"√": " sqrt ", "∛": " cbrt ", "％": "%"}
 )
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -50,6 +62,9 @@ PHRASES = {
     "double": "2* ", "triple": "3* ", "quadruple": "4* ", "is equal to": "=", "equals": "=", "a dozen": "12",
 }  # fmt: skip
 PHRASE = re.compile(rf"\b(?:{'|'.join(sorted(PHRASES, key=len, reverse=True))})\b")
+
+DIVISOR = re.compile(r"\b(?:divided by|over) ([0-9]+/[0-9]+)(?![0-9.,/^%!]|,[0-9])")
+"""A fraction behind a word for division is the divisor as a whole; from left to right it would be split."""
 
 PLACES = r"(?:decimal places?|decimals|decimal digits?|places?|dp|d\.p)"
 FIGURES = r"(?:significant (?:figures?|digits?)|sig\.? figs?|s\.?f)"
@@ -166,7 +181,8 @@ def split_list(text: str) -> list[str]:
 
 def to_signs(text: str, *, variables: bool = False) -> str:
     """The text with every known phrase as its sign; without variables an x between numbers multiplies."""
-    text = PHRASE.sub(lambda found: PHRASES[found.group()], words_to_signs(text))
+    text = DIVISOR.sub(r"/(\1)", words_to_signs(text))
+    text = PHRASE.sub(lambda found: PHRASES[found.group()], text)
     if not variables and not re.search(r"(?<![0-9)% ])x|x(?! ?[-0-9(])", text):
         return text.replace("x", "*")
     return text
