@@ -9,6 +9,7 @@ from orchestrator.lower import conclude_on_limit, halt_in_doubt, limit_of, lower
 from orchestrator.messages import Goal
 from orchestrator.planner import Choice
 from orchestrator.protocol import Route
+from orchestrator.routers import PlanRouter
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState, alike
 from orchestrator.trace.events import Rerouted, Returned, Superseded, Waited
@@ -61,8 +62,8 @@ async def heal(state: RunState, context: RunContext) -> RunState:
     before, state = state, await _cooled(state, context)
     if limit := context.limit_hit():
         return conclude_on_limit(state, context, limit)
-    if state.thinking and not before.thinking and not (state.open or state.pursued):
-        return state  # somebody can be asked again: the router decides
+    if not (state.open or state.pursued) and ((state.thinking and not before.thinking) or _free_again(state, context)):
+        return replace(state, thinking=True)  # somebody can be asked again: the router decides
     work = _Pass(state, context)
     stuck = [pair for failure in state.open if (pair := _reroute(failure, work)) is not None]
     _go_on(work, {failure.route.toward or failure.goal for failure, _ in stuck})
@@ -111,6 +112,12 @@ async def _cooled(state: RunState, context: RunContext) -> RunState:
         kept = tuple(pair for pair in state.avoided if pair[0] not in waited.agents)
         state = replace(state, avoided=kept, waited=state.waited + waited.seconds, thinking=True)
     return state
+
+
+def _free_again(state: RunState, context: RunContext) -> bool:
+    """Whether a breaker let go just after the plan router found no way."""
+    planning = state.takeover or isinstance(context.router, PlanRouter)
+    return planning and any(context.planner.choose(goal, state).routes for goal in _wanted(state))
 
 
 def _to_wait_for(state: RunState, context: RunContext) -> Waited | None:
