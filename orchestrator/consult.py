@@ -148,15 +148,14 @@ def _begun(attempt: _Attempt, context: RunContext) -> _Attempt:
 
 
 def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
-    """The attempts to make; a goal that is reached is never reached again, and an effect is left to one expert."""
+    """The attempts to make: one for each goal that is not reached, a router's own routes before steps to others."""
     found: list[_Attempt] = []
     together = _Round()
-    for route in state.routes:
+    for route in sorted(state.routes, key=lambda route: route.toward is not None):
         agent = context.facilities.pool.agents[route.agent]
         goal = state.goal_of(route)
-        same = [other.agent for other in found if other.goal == goal]
-        busy = agent in same or any(each.effects for each in (agent, *same) if same)
-        if state.reached(goal) is None and not busy and not state.busy_with(goal):
+        busy = state.busy_with(goal) or any(other.goal == goal for other in found)
+        if state.reached(goal) is None and not busy:
             key = effect_key(context.journal.run_id, goal)
             number = state.attempts + len(found) + 1
             found.append(_Attempt(number, agent, goal, route, together, key, _went_without(agent, goal, state)))
@@ -177,8 +176,8 @@ def _went_without(agent: Agent, goal: Goal, state: RunState) -> tuple[str, ...]:
 
 
 def effect_key(run_id: str, goal: Goal) -> IdempotencyKey:
-    """The name of an effect: the same for every expert that is asked for the goal, and after a resume."""
-    named = json.dumps([run_id, goal.artifact, goal.query, goal.slot])
+    """The name of an effect: the same for every expert and slot that it is wanted in, and after a resume."""
+    named = json.dumps([run_id, goal.artifact, goal.query])
     return IdempotencyKey(sha256(named.encode("utf-8", "backslashreplace")).hexdigest()[:32])
 
 

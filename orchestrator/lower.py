@@ -120,13 +120,22 @@ def _demoted(state: RunState, index: int, attempts: list[int | None], context: R
     for attempt in attempts:
         context.journal.write(Demoted(attempt=attempt, from_goal=state.goal, to_goal=goal))
     told = f"demoted: {state.goal} → {goal}"
-    shortfalls = (*state.shortfalls, told)
+    shortfalls = (*state.shortfalls, told, *_doubts(state))
     return replace(state, goals=state.goals[index:], routes=(), demoted=True, shortfalls=shortfalls)
 
 
 def limit_of(failure: Failure) -> tuple[str, ...]:
     """The limit of the run that an attempt failed for, if it did."""
     return (failure.failed.error,) if failure.failed.kind == "budget" else ()
+
+
+def _doubts(state: RunState) -> list[str]:
+    """Effects that may have been had although their attempts failed."""
+    return [
+        f"in doubt: {failure.failed.agent} may have done it although it failed ({failure.failed.kind})"
+        for failure in state.failures
+        if failure.in_doubt and state.reached(failure.goal) is None
+    ]
 
 
 def _tried(state: RunState) -> list[str]:
@@ -144,7 +153,7 @@ def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
         could = " → ".join(step.agent for step in choice.plan.steps)
         return [f"the router {context.router.name} gave up, though {could} could give `{state.goal}`", *_tried(state)]
     limits = [*choice.limits, *(limit for failure in state.failures for limit in limit_of(failure))]
-    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *_tried(state)]
+    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *_doubts(state), *_tried(state)]
     reasons += [
         f"{candidate.agent}: {candidate.why_not}"
         for candidate in choice.candidates

@@ -118,8 +118,16 @@ class Planner:
         inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
         candidate = self._weigher.weigh(agent, goal.query, inputs, patience=patience)
         cooling = 0 < self._weigher.cooling(agent) < patience
-        why_not = _ruled_out(agent, goal, state, taken, cooling=cooling)
+        why_not = _ruled_out(agent, goal, state, taken, cooling=cooling) or self._had_already(agent, goal, taken)
         return candidate.model_copy(update={"weight": None, "why_not": why_not}) if why_not else candidate
+
+    def _had_already(self, agent: Agent, goal: Goal, taken: Collection[str]) -> str | None:
+        """Why an effect is not had once more: it is given, or about to be, in another slot."""
+        others = [self._pool.agents[name] for name in taken]
+        giver = next((o.name for o in others if o.effects and o.produces == goal.artifact), None)
+        if agent.effects and agent.produces == goal.artifact and giver is not None:
+            return f"its effect is left to {giver}"
+        return None
 
     def _artifacts_of(self, plan: Plan | None, goal: str, have: Collection[str]) -> list[str]:
         """Artifacts whose producers matter: those of the plan, else all that the goal hangs on."""

@@ -133,7 +133,7 @@ class RunState:
 
     def in_doubt(self, goal: Goal) -> str | None:
         """Who may have had the effect that a goal stands for, although the attempt failed."""
-        doubtful = (f.failed.agent for f in self.failures if f.in_doubt and f.goal == goal)
+        doubtful = (f.failed.agent for f in self.failures if f.in_doubt and alike(f.goal, goal))
         return next(doubtful, None)
 
     def values(self, query: str) -> dict[str, Reply]:

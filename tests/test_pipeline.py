@@ -493,12 +493,12 @@ def test_a_model_is_told_its_prompt_then_the_question_or_the_routes_query(tmp_pa
     ]
 
 
-def test_a_failure_whose_goal_a_sibling_reached_is_superseded(tmp_path: Path) -> None:
+def test_a_goal_that_two_are_sent_to_is_left_to_one_and_then_to_the_other(tmp_path: Path) -> None:
     goal = Goal("answer")
     turns = [Turn((Route("a", toward=goal), Route("b", toward=goal))), Turn((Answer(),))]
     ran = ask(Orchestrator([failing("a"), giving("b")], router=lambda _: turns.pop(0), trace=tmp_path), tmp_path)
     assert (ran.decision.answer, ran.decision.status) == ("b", "answered")
-    assert ran.outcomes() == [("a", "superseded")]
+    assert ran.outcomes() == [("a", "rerouted")], "one expert at a time for one goal"
 
 
 Given = Callable[[], object]

@@ -117,9 +117,10 @@ class Pool:
 
     def _check_inputs(self, agent: Agent) -> None:
         named = agent.optional if agent.source else ()  # a function's parameter with a default may stay unfilled
-        for artifact in (*agent.consumes, *named):
-            if artifact not in self.artifacts:
-                raise _no_artifact(artifact, self.artifacts, agent.source, f"agents.{agent.name}.consumes")
+        for field, artifacts in (("consumes", agent.consumes), ("optional", named)):
+            for artifact in artifacts:
+                if artifact not in self.artifacts:
+                    raise _no_artifact(artifact, self.artifacts, agent.source, f"agents.{agent.name}.{field}")
 
     def _check_goal(self, goal: str, field: str) -> None:
         produced = sorted({agent.produces for agent in self.agents.values()})
