@@ -2,32 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.options import FAILED
+import typer
+
+from orchestrator.cli.options import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
+    from orchestrator.evals.comparison import Comparison
     from orchestrator.evals.report import Report
-    from orchestrator.evals.runner import How
+    from orchestrator.evals.runner import How, Job
     from orchestrator.evals.store import Store
     from orchestrator.evals.suite import Gates, Suite
+    from orchestrator.render import Screen
 
-__all__ = ["UNMET", "code_of", "figures_of", "gates_of", "how_of", "new_store", "store_of", "suite_of"]
+__all__ = [
+    "SYSTEM_FIELDS",
+    "UNMET",
+    "Ends",
+    "carry_out",
+    "code_of",
+    "compared",
+    "figures_of",
+    "gates_of",
+    "how_of",
+    "located_in",
+    "new_store",
+    "reported",
+    "store_of",
+    "suite_of",
+]
 
 UNMET = 3
 """Exit code where a gate does not hold."""
 
 
+SYSTEM_FIELDS = (
+    "name",
+    "kind",
+    "n",
+    "errors",
+    "score",
+    "score_ci",
+    "cost_usd",
+    "cost_per_question",
+    "cost_per_correct",
+    "control_calls",
+    "reroutes",
+    "latency_p50",
+    "latency_p95",
+    "shares",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What becomes of a report."""
+
+    allow_errors: bool = False
+    junit: Path | None = None
+
+
+def compared(each: Comparison) -> dict[str, object]:
+    """A comparison as the issue names its fields."""
+    return {"a": each.a, "b": each.b, "delta": each.delta, "ci": each.ci, "p": each.p_adjusted, "test": each.test}
+
+
 def figures_of(found: Report) -> dict[str, object]:
-    """A report as SEMANTICS and the issue name its fields."""
-    comparisons = [
-        {"a": each.a, "b": each.b, "delta": each.delta, "ci": each.ci, "p": each.p_adjusted, "test": each.test}
-        for each in found.comparisons
-    ]
-    told = {"run": found.run, "head": found.head, "suite": found.suite, "systems": found.systems}
-    rest = {"left_out": found.left_out, "notes": found.notes, "gates": found.gates, "reasons": found.reasons}
-    return {**told, "comparisons": comparisons, "verdict": found.verdict, **rest}
+    """A report as the issue names its fields; what else there is to say goes to stderr and into the eval's folder."""
+    return {
+        "run": found.run,
+        "head": found.head,
+        "suite": found.suite,
+        "systems": [{name: getattr(each, name) for name in SYSTEM_FIELDS} for each in found.systems],
+        "comparisons": [compared(each) for each in found.comparisons],
+        "verdict": found.verdict,
+    }
 
 
 def code_of(found: Report, *, allow_errors: bool) -> int:
@@ -39,10 +93,18 @@ def code_of(found: Report, *, allow_errors: bool) -> int:
 
 def suite_of(settings: dict[str, object]) -> Suite:
     """The suite of an eval, with the systems that were asked for."""
-    from orchestrator.evals.suite import Candidate, find_suite, load_suite
+    from orchestrator.evals.runner import check_systems
+    from orchestrator.evals.suite import find_suite, load_suite
 
     data = [Path(str(path)) for path in _texts(settings, "data")]
-    read = load_suite(find_suite(str(settings["suite"])), data)
+    read = _with_routers(load_suite(find_suite(str(settings["suite"])), data), settings)
+    check_systems(read)
+    return read
+
+
+def _with_routers(read: Suite, settings: dict[str, object]) -> Suite:
+    from orchestrator.evals.suite import Candidate
+
     routers, merges = _texts(settings, "routers"), _texts(settings, "merges")
     plain = settings["analyses"] == 1 and settings["prefer"] == "balanced"
     if not routers and not merges and plain:
@@ -87,11 +149,23 @@ def _texts(settings: dict[str, object], key: str) -> list[str]:
     return [str(each) for each in cast("list[object]", settings.get(key) or [])]
 
 
-def gates_of(settings: dict[str, object]) -> Gates:
-    """The gates that an eval was begun with."""
+def gates_of(settings: dict[str, object], suite: Suite) -> Gates:
+    """The suite's gates, with those of the command line in their place."""
+    from typing import cast
+
     from orchestrator.evals.suite import Gates
 
-    return Gates.model_validate(settings.get("gates") or {})
+    asked = cast("dict[str, object]", settings.get("gates") or {})
+    return Gates.model_validate(
+        {**suite.gates.model_dump(), **{name: gate for name, gate in asked.items() if gate is not None}}
+    )
+
+
+def located_in(folder: Path, names: list[str] | None) -> list[str]:
+    """Names of routers or merges, those in files by the file's whole path."""
+    from orchestrator.evals.named import located
+
+    return [located(name, folder) for name in names or ()]
 
 
 def store_of(name: str) -> Store:
@@ -111,3 +185,93 @@ def new_store(suite: str, out: Path | None) -> Store:
     if out is not None:
         return Store(out)
     return Store(evals_folder() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{suite.replace('/', '_')}-{token_hex(2)}")
+
+
+def carry_out(
+    store: Store,
+    suite: Suite,
+    how: How,
+    screen: Screen,
+    ends: Ends,
+    *,
+    again: set[tuple[str, str, int]] | None = None,
+) -> None:
+    """Run what is missing, then freeze the choices, score and report."""
+    from orchestrator.evals.runner import jobs_of
+
+    singles = bool(store.settings().get("singles")) and suite.recorded is None
+    done = set(store.done()) - (again or set())
+    jobs = [job for job in jobs_of(suite, how, singles=singles) if job.key not in done]
+    head = store.frozen_head() if store.frozen else None
+    if jobs:
+        store.thaw()
+        head = None
+    try:
+        if jobs:
+            _run(jobs, store, suite, how, screen)
+        reported(store, suite, how, screen, ends, head=head)
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; go on with: orchestrator eval resume {_said(store)}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _run(jobs: list[Job], store: Store, suite: Suite, how: How, screen: Screen) -> None:
+    from dataclasses import replace
+
+    from orchestrator.evals.runner import run_jobs
+    from orchestrator.pipeline.assembly import SAFE_BUDGET
+    from orchestrator.render.evals import EvalBar
+
+    if how.max_cost is None and suite.recorded is None and any(job.spends(suite) for job in jobs):
+        screen.note(f"no --max-cost was given: the whole eval spends at most ${SAFE_BUDGET}")
+        how = replace(how, max_cost=SAFE_BUDGET)
+    with EvalBar(len(jobs), screen) as bar:
+        asyncio.run(run_jobs(jobs, suite, store, how, bar))
+
+
+def _said(store: Store) -> str:
+    """How the eval is named on the command line: an eval elsewhere by its folder."""
+    from orchestrator.evals.store import evals_folder
+
+    kept = store.folder.resolve().parent == evals_folder().resolve()
+    return store.name if kept else shlex.quote(str(store.folder))
+
+
+def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *, head: str | None = None) -> None:
+    """Report on an eval and end the command with its exit code; choices without a head are frozen first."""
+    from dataclasses import replace
+
+    from orchestrator.evals.report import broken_gates, report_of, rows_of
+    from orchestrator.render import document
+    from orchestrator.render.evals import apart_lines, report_table
+    from orchestrator.render.junit import junit
+
+    done = list(store.done().values())
+    head = head or store.freeze(done)  # every choice is written before any score is looked up
+    gates, settings = gates_of(store.settings(), suite), store.settings()
+    found = report_of(
+        suite, done, run=store.name, head=head, split=how.split, seed=how.seed, against=gates.no_worse_than
+    )
+    broken = (*broken_gates(found, gates), *_behind(store, suite, settings))
+    found = replace(found, gates=broken, notes=(*found.notes, *apart_lines(done)))
+    store.keep_report(document(found))
+    report_table(found, screen)
+    if screen.json:
+        screen.data(figures_of(found))
+    if ends.junit is not None:
+        ends.junit.write_text(junit(found, rows_of(suite, done)), encoding="utf-8")
+    raise typer.Exit(code_of(found, allow_errors=ends.allow_errors))
+
+
+def _behind(store: Store, suite: Suite, settings: dict[str, object]) -> list[str]:
+    """The routers that fall behind those of the eval that they are held to."""
+    if not settings.get("baseline"):
+        return []
+    from typing import cast
+
+    from orchestrator.evals.report import fallen_behind, routers_of
+    from orchestrator.evals.store import find_eval
+
+    earlier = find_eval(str(settings["baseline"]))
+    held_to = routers_of(suite_of(earlier.settings()), earlier)
+    return fallen_behind(routers_of(suite, store), held_to, cast("float", settings["alpha"]))

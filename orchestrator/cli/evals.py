@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from orchestrator.cli.eval_runs import code_of, figures_of, gates_of, how_of, new_store, store_of, suite_of
-from orchestrator.cli.options import FAILED, INTERRUPTED, JsonOption, usd
-
-if TYPE_CHECKING:
-    from orchestrator.evals.runner import How
-    from orchestrator.evals.store import Store
-    from orchestrator.evals.suite import Gates, Suite
-    from orchestrator.render import Screen
+from orchestrator.cli.eval_runs import (
+    Ends,
+    carry_out,
+    compared,
+    gates_of,
+    how_of,
+    located_in,
+    new_store,
+    reported,
+    store_of,
+    suite_of,
+)
+from orchestrator.cli.options import FAILED, JsonOption, usd
+from orchestrator.cli.run_options import PreferName
 
 __all__ = ["app"]
 
@@ -23,6 +28,12 @@ app = typer.Typer(help="Is a router worth its money? Suites, baselines, interval
 
 RunArgument = Annotated[str, typer.Argument(help="An eval: its name, the beginning of it, a folder, or `last`.")]
 AllowErrors = Annotated[bool, typer.Option("--allow-errors", help="Exit with 0 although cases ended in errors.")]
+JunitOption = Annotated[
+    Path | None, typer.Option("--junit", help="Write a JUnit file as well.", metavar="FILE", dir_okay=False)
+]
+MaxCost = Annotated[
+    str | None, typer.Option("--max-cost", help="USD for the whole eval.", metavar="USD", show_default=False)
+]
 
 
 @app.command()
@@ -48,36 +59,45 @@ def run(
     repeat: Annotated[int, typer.Option("--repeat", help="How often each case is run.", min=1, metavar="N")] = 1,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Cases at the same time.", min=1, metavar="N")] = 8,
     seed: Annotated[int, typer.Option("--seed", help="For everything that is drawn.", metavar="N")] = 0,
-    max_cost: Annotated[
-        str | None, typer.Option("--max-cost", help="USD for the whole eval.", metavar="USD", show_default=False)
-    ] = None,
-    prefer: Annotated[str, typer.Option("--prefer", help="quality, balanced or cheap.", metavar="WHAT")] = "balanced",
+    max_cost: MaxCost = None,
+    prefer: Annotated[PreferName, typer.Option("--prefer", help="What money is worth against quality.")] = (
+        PreferName.balanced
+    ),
     singles: Annotated[
         bool, typer.Option("--singles/--no-singles", help="Run each single expert too, where no outcomes are recorded.")
     ] = True,
     traces: Annotated[bool, typer.Option("--traces/--no-traces", help="Keep a trace of every case.")] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the eval.", metavar="DIR")] = None,
     fail_under: Annotated[
-        float | None, typer.Option("--fail-under", help="Gate: lowest score of a router.", metavar="SCORE")
+        float | None,
+        typer.Option("--fail-under", help="Gate: lowest score of a router.", metavar="SCORE", min=0.0, max=1.0),
     ] = None,
     max_cost_per_question: Annotated[
-        float | None, typer.Option("--max-cost-per-question", help="Gate: USD.", metavar="USD")
+        float | None, typer.Option("--max-cost-per-question", help="Gate: USD.", metavar="USD", min=0.0)
     ] = None,
     no_worse_than: Annotated[
         str | None, typer.Option("--no-worse-than", help="Gate: a baseline, such as best-single.", metavar="BASELINE")
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Gate: an earlier eval that no router may fall behind.", metavar="RUN"),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option("--alpha", help="How sure --baseline has to be.", metavar="P", min=0.0, max=1.0)
+    ] = 0.05,
     allow_errors: AllowErrors = False,
+    junit: JunitOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run a suite and report: every router beside its baselines, errors in the denominator, a verdict in words."""
-    from orchestrator.evals.suite import Gates
+    from orchestrator.evals.suite import find_suite
     from orchestrator.render import Screen
 
-    screen = Screen(json=json)
+    here, gates = Path.cwd(), {"fail_under": fail_under, "max_cost_per_question": max_cost_per_question}
     settings: dict[str, object] = {
-        "suite": str(suite),
-        "routers": router or [],
-        "merges": merge or [],
+        "suite": str(find_suite(suite).resolve()),
+        "routers": located_in(here, router),
+        "merges": located_in(here, merge),
         "analyses": analyses,
         "data": [str(path.resolve()) for path in data or ()],
         "split": split,
@@ -87,58 +107,84 @@ def run(
         "jobs": jobs,
         "seed": seed,
         "max_cost": None if max_cost is None else str(usd(max_cost)),
-        "prefer": prefer,
+        "prefer": prefer.value,
         "singles": singles,
         "traces": traces,
+        "gates": {**gates, "no_worse_than": no_worse_than},
+        "baseline": None if baseline is None else str(store_of(baseline).folder.resolve()),
+        "alpha": alpha,
     }
-    gates = Gates(fail_under=fail_under, max_cost_per_question=max_cost_per_question, no_worse_than=no_worse_than)
     read, how = suite_of(settings), how_of(settings)
+    gates_of(settings, read)
     store = new_store(read.name, out)
-    store.begin({**settings, "gates": gates.model_dump()})
-    _carry_out(store, read, how, screen, gates, allow_errors=allow_errors)
+    store.begin(settings)
+    carry_out(store, read, how, Screen(json=json), Ends(allow_errors=allow_errors, junit=junit))
 
 
 @app.command()
-def resume(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json: JsonOption = False) -> None:
+def resume(
+    name: RunArgument = "last",
+    *,
+    max_cost: MaxCost = None,
+    allow_errors: AllowErrors = False,
+    junit: JunitOption = None,
+    json: JsonOption = False,
+) -> None:
     """Do what is missing of an eval that was interrupted; nothing is done twice."""
     from orchestrator.render import Screen
 
     store = store_of(name)
     store.mend()
+    if max_cost is not None:
+        store.change(max_cost=str(usd(max_cost)))
     settings = store.settings()
-    _carry_out(
-        store, suite_of(settings), how_of(settings), Screen(json=json), gates_of(settings), allow_errors=allow_errors
-    )
+    ends = Ends(allow_errors=allow_errors, junit=junit)
+    carry_out(store, suite_of(settings), how_of(settings), Screen(json=json), ends)
 
 
 @app.command()
-def retry(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json: JsonOption = False) -> None:
-    """Do again what ended in an error, and nothing else."""
+def retry(
+    name: RunArgument = "last",
+    *,
+    max_cost: MaxCost = None,
+    allow_errors: AllowErrors = False,
+    junit: JunitOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Do again what ended in an error, and what is missing; what it cost before stays on its bill."""
     from orchestrator.render import Screen
 
     store = store_of(name)
     store.mend()
+    if max_cost is not None:
+        store.change(max_cost=str(usd(max_cost)))
     settings = store.settings()
     again = {key for key, done in store.done().items() if done.error is not None}
-    suite, how, gates = suite_of(settings), how_of(settings), gates_of(settings)
-    _carry_out(store, suite, how, Screen(json=json), gates, allow_errors=allow_errors, again=again)
+    ends = Ends(allow_errors=allow_errors, junit=junit)
+    carry_out(store, suite_of(settings), how_of(settings), Screen(json=json), ends, again=again)
 
 
 @app.command()
-def rescore(name: RunArgument = "last", *, allow_errors: AllowErrors = False, json: JsonOption = False) -> None:
+def rescore(
+    name: RunArgument = "last",
+    *,
+    allow_errors: AllowErrors = False,
+    junit: JunitOption = None,
+    json: JsonOption = False,
+) -> None:
     """Score and report anew from what was kept; no model is called."""
     from orchestrator.render import Screen
 
     store = store_of(name)
     settings = store.settings()
-    suite, how = suite_of(settings), how_of(settings)
-    _reported(store, suite, how, Screen(json=json), gates_of(settings), allow_errors=allow_errors)
+    ends = Ends(allow_errors=allow_errors, junit=junit)
+    reported(store, suite_of(settings), how_of(settings), Screen(json=json), ends, head=store.frozen_head())
 
 
 @app.command()
-def report(name: RunArgument = "last", *, json: JsonOption = False) -> None:
+def report(name: RunArgument = "last", *, junit: JunitOption = None, json: JsonOption = False) -> None:
     """Show the report of an eval again."""
-    rescore(name, allow_errors=True, json=json)
+    rescore(name, allow_errors=True, junit=junit, json=json)
 
 
 @app.command("list")
@@ -167,7 +213,8 @@ def show(name: RunArgument = "last", *, json: JsonOption = False) -> None:
     screen, store = Screen(json=json), store_of(name)
     suite = suite_of(store.settings())
     cases = {case.id: case for case in suite.cases}
-    found = [(done, scored(done, cases[done.case], suite)) for _, done in sorted(store.done().items())]
+    kept = [done for _, done in sorted(store.done().items()) if done.case in cases]
+    found = [(done, scored(done, cases[done.case], suite)) for done in kept]
     if json:
         screen.data([{**done.model_dump(), "score": score.score, "why": score.why} for done, score in found])
         return
@@ -232,6 +279,7 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare routers of several evals on the cases they share."""
+    from orchestrator.errors import ConfigError
     from orchestrator.evals.comparison import compare_each
     from orchestrator.evals.report import routers_of
     from orchestrator.render import Screen
@@ -242,9 +290,11 @@ def compare(
     systems = [
         each for name in names for store in [store_of(name)] for each in routers_of(suite_of(store.settings()), store)
     ]
+    if len(systems) < 2:
+        raise ConfigError("have not two routers with results", field="names", expected="evals with finished cases")
     found = compare_each(systems[1:], systems[0])
     if json:
-        screen.data(found)
+        screen.data([compared(each) for each in found])
         return
     for each in found:
         interval = f"[{each.ci.low:+.4f}, {each.ci.high:+.4f}]"
@@ -260,6 +310,7 @@ def validate(
     json: JsonOption = False,
 ) -> None:
     """Check a suite with its cases, pool, scorer and systems; nothing is run."""
+    from orchestrator.evals.runner import check_systems
     from orchestrator.evals.suite import find_suite, load_suite, suite_schema
     from orchestrator.render import Screen
 
@@ -269,6 +320,7 @@ def validate(
     if suite is None:
         raise typer.BadParameter("name a suite, or --schema")
     screen, read = Screen(json=json), load_suite(find_suite(suite))
+    check_systems(read)
     counts = {split: sum(case.split == split for case in read.cases) for split in ("train", "test")}
     systems = [each.name for each in read.candidates]
     if json:
@@ -276,48 +328,3 @@ def validate(
     else:
         cases = ", ".join(f"{number} {split}" for split, number in counts.items() if number)
         screen.answer(f"{read.name}: valid: {cases} cases, systems {', '.join(systems)}")
-
-
-def _carry_out(
-    store: Store,
-    suite: Suite,
-    how: How,
-    screen: Screen,
-    gates: Gates,
-    *,
-    allow_errors: bool,
-    again: set[tuple[str, str, int]] | None = None,
-) -> None:
-    """Run what is missing, then freeze the choices, score and report."""
-    from orchestrator.evals.runner import jobs_of, run_jobs
-    from orchestrator.render.evals import EvalBar
-
-    singles = bool(store.settings().get("singles")) and suite.recorded is None
-    done = set(store.done()) - (again or set())
-    jobs = [job for job in jobs_of(suite, how, singles=singles) if job.key not in done]
-    try:
-        with EvalBar(len(jobs), screen) as bar:
-            asyncio.run(run_jobs(jobs, suite, store, how, bar))
-    except KeyboardInterrupt:
-        screen.note(f"interrupted; go on with: orchestrator eval resume {store.name}")
-        raise typer.Exit(INTERRUPTED) from None
-    _reported(store, suite, how, screen, gates, allow_errors=allow_errors)
-
-
-def _reported(store: Store, suite: Suite, how: How, screen: Screen, gates: Gates, *, allow_errors: bool) -> None:
-    from dataclasses import replace
-
-    from orchestrator.evals.report import broken_gates, report_of
-    from orchestrator.render import document
-    from orchestrator.render.evals import report_table
-
-    done = list(store.done().values())
-    head = store.freeze(done)  # every choice is written before any score is looked up
-    found = report_of(suite, done, run=store.name, head=head, split=how.split, seed=how.seed)
-    found = replace(found, gates=broken_gates(found, gates))
-    store.keep_report(document(figures_of(found)))
-    if screen.json:
-        screen.data(figures_of(found))
-    else:
-        report_table(found, screen)
-    raise typer.Exit(code_of(found, allow_errors=allow_errors))

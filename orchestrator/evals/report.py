@@ -11,16 +11,28 @@ from orchestrator.evals.comparison import Comparison, compare, compare_each
 from orchestrator.evals.matrix import Matrix, Split, matrix_of
 from orchestrator.evals.placebo import placebo_system
 from orchestrator.evals.scorers import Scored, recorded_score
+from orchestrator.evals.stats import holm
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Gates, Suite
 from orchestrator.evals.systems import LeftOut, Result, Summary, System, summarise
 from orchestrator.evals.verdict import Evidence, evidence, verdict
 from orchestrator.providers import RecordedFile
 
-__all__ = ["Report", "Row", "broken_gates", "report_of", "result_of", "routers_of", "scored"]
+__all__ = [
+    "Report",
+    "Row",
+    "broken_gates",
+    "fallen_behind",
+    "report_of",
+    "result_of",
+    "routers_of",
+    "rows_of",
+    "scored",
+]
 
 SINGLE = "model:"
 LEVEL = 0.95
+SHOWN_LEAKS = 3
 NEEDS_MATRIX = ("best-single", "zero-router", "train-means", "task-means", "knn", "oracle", "placebo:ROUTER")
 """Baselines that rest on what every model gave on train."""
 
@@ -77,6 +89,7 @@ def result_of(done: Done, case: EvalCase, suite: Suite) -> Result:
         score=scored(done, case, suite).score,
         cost=None if done.cost_usd is None else float(done.cost_usd),
         asked=dict.fromkeys(done.support[:1] or done.consulted[-1:], 1.0),
+        repeats=(suite.recorded.cases[case.id].repeats or "") if suite.recorded else "",
         error=done.error is not None,
         seconds=done.seconds,
         control_calls=done.control_calls,
@@ -85,9 +98,16 @@ def result_of(done: Done, case: EvalCase, suite: Suite) -> Result:
 
 
 def report_of(
-    suite: Suite, done: Iterable[Done], *, run: str, head: str, split: Split = "test", seed: int = 0
+    suite: Suite,
+    done: Iterable[Done],
+    *,
+    run: str,
+    head: str,
+    split: Split = "test",
+    seed: int = 0,
+    against: str | None = None,
 ) -> Report:
-    """The report on finished cases."""
+    """The report on finished cases; `against` names a further baseline that every router is compared with."""
     cases = {case.id: case for case in suite.cases}
     finished = sorted(done, key=lambda each: each.key)
     systems = _systems(finished, cases, suite)
@@ -98,7 +118,7 @@ def report_of(
     else:
         beside, found, left_out = _beside(routers, suite.recorded, {each.case for each in finished}, split, seed)
         words = verdict(found)
-    comparisons = _comparisons(routers, beside, seed)
+    comparisons = _comparisons(routers, beside, against, seed)
     told = words.text if words else _plain_verdict(routers, beside, seed)
     summaries = [summarise(each, seed=seed) for each in (*routers, *beside) if each.results]
     return Report(
@@ -173,10 +193,11 @@ def _choices(router: System, test: Matrix) -> list[str | None] | None:
     return [taken[case.id] for case in test.cases]
 
 
-def _comparisons(routers: list[System], beside: list[System], seed: int) -> list[Comparison]:
-    """Every router beside the best single model, and beside each other."""
+def _comparisons(routers: list[System], beside: list[System], against: str | None, seed: int) -> list[Comparison]:
+    """Every router beside the best single model, a baseline that was asked for, and beside each other."""
     best = next((each for each in beside if each.name == "best-single"), None) or _best(beside)
-    found = compare_each(routers, best, seed=seed) if best is not None and routers else []
+    named = next((each for each in beside if each.name == against and each is not best), None)
+    found = [each for rival in (best, named) if rival and routers for each in compare_each(routers, rival, seed=seed)]
     pairs = [(a, b) for index, a in enumerate(routers) for b in routers[index + 1 :]]
     return [*found, *(compare(a, b, seed=seed) for a, b in pairs)]
 
@@ -205,10 +226,19 @@ def _notes(suite: Suite, split: Split) -> list[str]:
         notes.append("the file has no split: an even first byte of SHA-256(id) is train")
     if split == "all":
         notes.append("--split all: hindsight and lookup figures only")
-    if suite.recorded is not None:
-        for test, train in matrix_of(suite.recorded).leaks()[:3]:
-            notes.append(f"the test case {test} asks what the train case {train} asks")
+    leaks = matrix_of(suite.recorded).leaks() if suite.recorded is not None else _leaks(suite.cases)
+    notes += [f"the test case {test} asks what the train case {train} asks" for test, train in leaks[:SHOWN_LEAKS]]
+    if len(leaks) > SHOWN_LEAKS:
+        notes.append(f"{len(leaks) - SHOWN_LEAKS} more test cases stand in train")
     return notes
+
+
+def _leaks(cases: Iterable[EvalCase]) -> list[tuple[str, str]]:
+    """Test cases whose text also stands in train: pairs of test id and train id."""
+    parts = list(cases)
+    train = {case.asked.text.strip(): case.id for case in reversed(parts) if case.split == "train"}
+    pairs = [(case.id, train.get(case.asked.text.strip())) for case in parts if case.split == "test"]
+    return [(test, twin) for test, twin in pairs if twin is not None]
 
 
 def broken_gates(report: Report, gates: Gates) -> tuple[str, ...]:
@@ -224,7 +254,34 @@ def broken_gates(report: Report, gates: Gates) -> tuple[str, ...]:
             broken.append(f"{each.name} costs {told} a question, more than ${most:g}")
     if gates.no_worse_than is not None:
         beside = [each for each in report.comparisons if each.b == gates.no_worse_than]
+        if not beside and gates.no_worse_than == "best-single":  # where no outcomes are recorded, the best of those run
+            beside = [each for each in report.comparisons if each.b.startswith(SINGLE)]
         if not beside:
             broken.append(f"nothing was compared with {gates.no_worse_than}")
         broken += [f"{each.a} scores below {each.b}: {each.words}" for each in beside if each.winner == each.b]
     return tuple(broken)
+
+
+def fallen_behind(routers: list[System], earlier: list[System], alpha: float) -> list[str]:
+    """The routers that score measurably below those of an earlier eval, by name, else below its only one."""
+    pairs = [(each, rival) for each in routers if (rival := _namesake(each, earlier)) is not None]
+    if not pairs:
+        return ["nothing was compared with the baseline: it has no router of that name"]
+    found = [compare(each, rival) for each, rival in pairs]
+    adjusted = holm({str(place): each.p for place, each in enumerate(found)})
+    worse = [each for place, each in enumerate(found) if each.delta < 0 and adjusted[str(place)] < alpha]
+    return [f"{each.a} scores {-each.delta:.4f} below {each.b} on {each.n} cases (p {each.p:.4f})" for each in worse]
+
+
+def _namesake(router: System, earlier: list[System]) -> System | None:
+    name = router.name.partition(":")[2]
+    found = [each for each in earlier if each.name.partition(":")[2] == name]
+    return found[0] if found else earlier[0] if len(earlier) == 1 else None
+
+
+def rows_of(suite: Suite, done: Iterable[Done]) -> list[Row]:
+    """Every finished case of the routers with its score and why, in the order of their names."""
+    cases = {case.id: case for case in suite.cases}
+    kept = [d for d in sorted(done, key=lambda each: each.key) if d.case in cases and not d.system.startswith(SINGLE)]
+    found = [(each, scored(each, cases[each.case], suite)) for each in kept]
+    return [Row(each, score.score, score.why) for each, score in found]

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import cast
 
-from orchestrator.budget import Budget, Ledger
-from orchestrator.errors import BudgetExceeded, ConfigError, OrchestratorError
+from orchestrator.budget import Budget
+from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.evals.assertions import broken_assertions, called
+from orchestrator.evals.calls import CallFile, KeptCalls, Pace, PacedProvider
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.matrix import Split
+from orchestrator.evals.named import named_object
+from orchestrator.evals.purse import Paid, Purse
 from orchestrator.evals.store import Done, Store
-from orchestrator.evals.suite import Candidate, Suite, named_object
-from orchestrator.messages import Decision, Usage
+from orchestrator.evals.suite import Candidate, Limit, Suite
+from orchestrator.messages import Decision
 from orchestrator.pipeline import Orchestrator
+from orchestrator.pipeline.assembly import doors
 from orchestrator.pool import Agent, Pool
-from orchestrator.providers import Provider
+from orchestrator.providers import Provider, ReplayProvider
+from orchestrator.trace import read_trace
 from orchestrator.trace.events import Event
 
-__all__ = ["How", "Job", "jobs_of", "run_jobs", "single_experts"]
+__all__ = ["How", "Job", "check_systems", "jobs_of", "run_jobs", "single_experts"]
 
 OnDone = Callable[[Done], None]
 SINGLE = "model:"
@@ -56,11 +61,21 @@ class Job:
     pool: Pool
     case: EvalCase
     repeat: int
+    eval_seed: int = 0
 
     @property
     def key(self) -> tuple[str, str, int]:
         """What it gives the result of."""
         return self.system, self.case.id, self.repeat
+
+    @property
+    def seed(self) -> int:
+        """Hangs on the eval's seed and the case, never on the order."""
+        return int.from_bytes(sha256(f"{self.eval_seed}:{self.case.id}:{self.repeat}".encode()).digest()[:4])
+
+    def spends(self, suite: Suite) -> bool:
+        """Whether it can cost anything: recorded dollars, or models that are not free."""
+        return suite.recorded is not None or any(not model.free for model in self.pool.models.values())
 
 
 def single_experts(suite: Suite) -> dict[str, Pool]:
@@ -85,23 +100,37 @@ def jobs_of(suite: Suite, how: How, *, singles: bool) -> list[Job]:
     if singles:
         systems += [(name, Candidate(), pool) for name, pool in single_experts(suite).items()]
     return [
-        Job(name, candidate, pool, case, repeat)
+        Job(name, candidate, pool, case, repeat, how.seed)
         for repeat in range(how.repeat)
         for case in cases
         for name, candidate, pool in systems
     ]
 
 
-async def run_jobs(jobs: Sequence[Job], suite: Suite, store: Store, how: How, on_done: OnDone | None = None) -> None:
+async def run_jobs(
+    jobs: Sequence[Job],
+    suite: Suite,
+    store: Store,
+    how: How,
+    on_done: OnDone | None = None,
+    *,
+    pace: Callable[[Limit], Pace] = Pace,
+) -> None:
     """Run what is to be run, so many at the same time; each is kept as soon as it is finished.
 
-    Raises `ConfigError` for what the caller got wrong; what else a case raises is that case's error.
+    A job that is done already is done anew, and what it cost before is added. Raises `ConfigError` for what the caller
+    got wrong; what else a case raises is that case's error.
     """
-    runner = _Runner(suite, store, how, _providers(suite), Ledger(Budget(usd=how.max_cost)))
+    before = {key: each.cost_usd or Decimal(0) for key, each in store.done().items()}
+    paces = {name: pace(limit) for name, limit in suite.limits.items()}
+    purse = Purse(how.max_cost, sum(before.values(), Decimal(0)))
+    runner = _Runner(suite, store, how, purse, before, paces, _recorded_door(suite))
+    runner.texts = suite.recorded is None or suite.recorded.answers
     waiting = iter(jobs)
 
     async def work() -> None:
-        async for done in runner.each(waiting):
+        for job in waiting:
+            done = await runner.done(job)
             store.add(done)
             if on_done is not None:
                 on_done(done)
@@ -115,8 +144,68 @@ async def run_jobs(jobs: Sequence[Job], suite: Suite, store: Store, how: How, on
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def _providers(suite: Suite) -> dict[str, Provider] | None:
-    return {"recorded": suite.recorded.provider()} if suite.recorded is not None else None
+def check_systems(suite: Suite) -> None:
+    """Refuse systems that cannot run over the suite's pool; raises `ConfigError` with file and field."""
+    doors_there = _recorded_door(suite)
+    for place, each in enumerate(suite.candidates):
+        try:
+            _check_texts(each, suite)
+            _orchestrator(suite, Job(each.name, each, suite.pool, suite.cases[0], 0), doors_there, None, None)
+        except ConfigError as error:
+            field = f"systems[{place}]" + (f".{error.field}" if error.field else "")
+            raise ConfigError(
+                error.problem, file=suite.path, field=field, expected=error.expected, suggestion=error.suggestion
+            ) from error
+
+
+def _check_texts(each: Candidate, suite: Suite) -> None:
+    """Refuse what needs to read replies where none are recorded (SEMANTICS §10)."""
+    if suite.recorded is None or suite.recorded.answers:
+        return
+    if each.merge not in (None, "first") or each.analyses > 1:
+        raise ConfigError(
+            f"`{each.merge or 'vote'}` needs texts: the recorded outcomes hold no responses",
+            field="merge",
+            expected="`first` and one analysis, or a file with responses",
+        )
+    if each.router != "plan" and ":" not in each.router:
+        raise ConfigError(
+            f"`{each.router}` needs texts: the recorded outcomes hold no responses",
+            field="router",
+            expected="`plan`, or a router of your own that does not read replies",
+        )
+
+
+def _recorded_door(suite: Suite) -> dict[str, Provider]:
+    """The door to recorded outcomes; where none holds a response, something stands in for it that nobody scores."""
+    if suite.recorded is None:
+        return {}
+    file = suite.recorded
+    return {"recorded": file.provider() if file.answers else file.with_stand_ins().provider()}
+
+
+def _orchestrator(
+    suite: Suite, job: Job, providers: Mapping[str, Provider], cap: Decimal | None, path: Path | None
+) -> Orchestrator:
+    """A new one for each case: what was learnt of health in one must not change another (SEMANTICS §10)."""
+    candidate = job.candidate
+    return Orchestrator(
+        job.pool,
+        router=cast("str", _named(candidate.router, "router", suite)),
+        merge=cast("str | None", candidate.merge and _named(candidate.merge, "merge", suite)),
+        budget=Budget(usd=cap, seconds=suite.seconds),
+        analyses=candidate.analyses,
+        prefer=candidate.prefer,
+        providers=providers or None,
+        resources=suite.resources,
+        trace=path or False,
+        seed=job.seed,
+    )
+
+
+def _named(name: str, field: str, suite: Suite) -> object:
+    """A router or merge by name, or the object at a place."""
+    return name if ":" not in name or name in suite.pool.models else named_object(name, field)
 
 
 @dataclass(slots=True)
@@ -124,103 +213,64 @@ class _Runner:
     suite: Suite
     store: Store
     how: How
-    providers: dict[str, Provider] | None
-    ledger: Ledger
-    routers: dict[str, object] = field(default_factory=dict[str, object])
+    purse: Purse
+    before: Mapping[tuple[str, str, int], Decimal]
+    """What jobs that are done anew have cost already."""
+    paces: Mapping[str, Pace]
+    recorded: dict[str, Provider]
+    texts: bool = True
+    """Whether replies are texts; else only who gave them is known."""
 
-    async def each(self, jobs: Iterable[Job]) -> AsyncIterator[Done]:
-        """The results of one worker's jobs."""
-        for job in jobs:
-            yield await self._done(job)
-
-    async def _done(self, job: Job) -> Done:
+    async def done(self, job: Job) -> Done:
         """One case, within what is left for the whole eval."""
-        cap = self._cap()
-        try:
-            held = self.ledger.reserve(cap or Decimal(0)) if self.how.max_cost is not None else None
-        except BudgetExceeded as error:
-            return self._failed(job, f"limit:usd: the eval's own budget: {error}")
-        spent: Decimal | None = Decimal(0)
-        try:
-            done = await self._asked(job, cap)
-            spent = done.cost_usd
+        file = CallFile(self.store.folder / "calls" / f"{_stem(job)}.jsonl")
+        if job.key in self.before:
+            file.forget()
+        file.mend()
+        spends = job.spends(self.suite)
+        async with self.purse.share(self.suite.budget, spends=spends, known=self.suite.recorded is None) as held:
+            if held.refused:
+                return self._with_earlier(_failed(job, f"limit:usd: {held.refused}", Paid()), file)
+            done = self._with_earlier(await self._asked(job, held.cap, file), file)
+            held.spent = done.cost_usd
             return done
-        finally:
-            if held is not None:
-                self.ledger.settle(held, spent, Usage())
 
-    def _cap(self) -> Decimal | None:
-        """What a question may cost: the suite's limit, or a worker's share of what is left of the eval's."""
-        left = self.ledger.remaining_usd
-        if left is None:
-            return self.suite.budget
-        share = left / self.how.jobs if self.suite.budget is None else self.suite.budget
-        return min(share, left)
-
-    async def _asked(self, job: Job, cap: Decimal | None) -> Done:
-        events: list[Event] = []
+    async def _asked(self, job: Job, cap: Decimal | None, file: CallFile) -> Done:
+        paid, events = Paid(), list[Event]()
         path = self._trace(job)
-        orchestrator = self._orchestrator(job, cap, path)
-        if self.suite.recorded is not None and not self.suite.recorded.provider().answers:
-            return self._looked_up(job, orchestrator)
-        try:
-            decision = await orchestrator.run(job.case.asked, listeners=[events.append])
-        except ConfigError:
-            raise
-        except OrchestratorError as error:
-            return self._failed(job, f"{type(error).__name__}: {error}")
-        return self._decided(job, decision, events, path)
+        doors = self._doors(job, file)
+        orchestrator = _orchestrator(self.suite, job, doors, cap, path)
+        made = await _made(orchestrator, job, [paid, events.append])
+        if isinstance(made, Decision):
+            return self._decided(job, made, events, paid, path)
+        if isinstance(made, ConfigError) or not isinstance(made, Exception):
+            raise made
+        failed = _failed(job, f"{type(made).__name__}: {made}", paid, called(events))
+        head = read_trace(path).head if path is not None else None
+        return failed.model_copy(update={"head": head, "trace": self._place(path)})
 
-    def _orchestrator(self, job: Job, cap: Decimal | None, path: Path | None) -> Orchestrator:
-        """A new one for each case: what was learnt of health in one must not change another (SEMANTICS §10)."""
-        candidate = job.candidate
-        return Orchestrator(
-            job.pool,
-            router=cast("str", self._named(candidate.router, "router")),
-            merge=cast("str | None", candidate.merge and self._named(candidate.merge, "merge")),
-            budget=None if cap is None and self.suite.seconds is None else Budget(usd=cap, seconds=self.suite.seconds),
-            analyses=candidate.analyses,
-            prefer=candidate.prefer,
-            providers=self.providers,
-            resources=self.suite.resources,
-            trace=path or False,
-            seed=self._seed(job),
-        )
+    def _doors(self, job: Job, file: CallFile) -> dict[str, Provider]:
+        if self.recorded or not job.pool.models:
+            return self.recorded
+        before = ReplayProvider(file.path) if file.path.exists() else None
+        return {name: KeptCalls(PacedProvider(door, self.paces), file, before) for name, door in doors(None).items()}
 
-    def _named(self, name: str, field: str) -> object:
-        """A router or merge by name, or the object at `package.module:attribute`."""
-        if ":" not in name or name in self.suite.pool.models:
-            return name
-        if name not in self.routers:
-            self.routers[name] = named_object(name, field)
-        return self.routers[name]
+    def _with_earlier(self, done: Done, file: CallFile) -> Done:
+        """The result with what was paid for it before: by an attempt that is retried, and by calls lost in a crash."""
+        lost = file.lost() + self.before.get(done.key, Decimal(0))
+        if not lost:
+            return done
+        cost = None if done.cost_usd is None else done.cost_usd + lost
+        apart = {**done.apart, "lost": lost}
+        return done.model_copy(update={"cost_usd": cost, "cost_exact": False, "apart": apart})
 
-    def _looked_up(self, job: Job, orchestrator: Orchestrator) -> Done:
-        """Whom a router would ask, where the file holds no replies to run over."""
-        choice = orchestrator.explain(job.case.asked).choices[0]
-        if choice.expert is None:
-            return self._failed(job, "the router found nobody")
-        recorded = self.suite.recorded
-        take = recorded.cases[job.case.id].takes.get(choice.expert) if recorded else None
-        cost = take.cost if take else None
-        who = (choice.expert,)
-        return Done(
-            system=job.system,
-            case=job.case.id,
-            repeat=job.repeat,
-            status="answered",
-            cost_usd=cost,
-            support=who,
-            consulted=who,
-        )
-
-    def _decided(self, job: Job, decision: Decision, events: Sequence[Event], path: Path | None) -> Done:
+    def _decided(self, job: Job, decision: Decision, events: Sequence[Event], paid: Paid, path: Path | None) -> Done:
         limited = decision.status == "escalated" and any(reason.startswith("limit:") for reason in decision.reasons)
         return Done(
             system=job.system,
             case=job.case.id,
             repeat=job.repeat,
-            answer=decision.answer,
+            answer=decision.answer if self.texts else None,
             status=decision.status,
             cost_usd=decision.cost_usd,
             cost_exact=decision.cost_exact,
@@ -234,18 +284,19 @@ class _Runner:
             consulted=called(events),
             reasons=decision.reasons,
             broken=broken_assertions(job.case.expect, decision, events),
-            error=decision.reasons[0] if limited else None,
+            apart=paid.apart,
+            error=next((each for each in decision.reasons if each.startswith("limit:")), None) if limited else None,
             head=decision.head,
-            trace=None if path is None else str(path.relative_to(self.store.folder)),
+            trace=self._place(path),
         )
 
-    def _failed(self, job: Job, error: str) -> Done:
-        return Done(system=job.system, case=job.case.id, repeat=job.repeat, error=error)
+    def _place(self, path: Path | None) -> str | None:
+        return None if path is None else path.relative_to(self.store.folder).as_posix()
 
     def _trace(self, job: Job) -> Path | None:
         if not self.how.traces:
             return None
-        stem = sha256("\n".join(map(str, job.key)).encode()).hexdigest()[:16]
+        stem = _stem(job)
         path = self.store.folder / "traces" / f"{stem}.jsonl"
         number = 1
         while path.exists():  # of an attempt that was cut short or is retried; its trace is kept
@@ -253,7 +304,39 @@ class _Runner:
             path = path.with_name(f"{stem}-{number}.jsonl")
         return path
 
-    def _seed(self, job: Job) -> int:
-        """Hangs on the eval's seed and the case, never on the order."""
-        text = f"{self.how.seed}:{job.case.id}:{job.repeat}"
-        return int.from_bytes(sha256(text.encode()).digest()[:4])
+
+async def _made(
+    orchestrator: Orchestrator, job: Job, listeners: Sequence[Callable[[Event], None]]
+) -> Decision | BaseException:
+    """The decision, or what was raised instead: a router or merge of the caller's own may raise anything at all."""
+    running = asyncio.ensure_future(orchestrator.run(job.case.asked, listeners=listeners))
+    try:
+        await asyncio.wait([running])
+    finally:
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    if running.cancelled():
+        return OrchestratorError("the run cancelled itself")
+    return running.exception() or running.result()
+
+
+def _failed(job: Job, error: str, paid: Paid, consulted: tuple[str, ...] = ()) -> Done:
+    return Done(
+        system=job.system,
+        case=job.case.id,
+        repeat=job.repeat,
+        error=error,
+        cost_usd=paid.usd,
+        cost_exact=paid.exact,
+        control_calls=paid.tally.control_calls,
+        merge_calls=paid.tally.merge_calls,
+        expert_calls=paid.tally.expert_calls,
+        reroutes=paid.tally.reroutes,
+        consulted=consulted,
+        apart=paid.apart,
+    )
+
+
+def _stem(job: Job) -> str:
+    return sha256("\n".join(map(str, job.key)).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Protocol, cast
+from typing import Annotated, ClassVar, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
@@ -50,6 +50,7 @@ class Scored:
     why: str
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Scores an answer to a case. An escalation is no answer and never comes here."""
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.trace import read_trace
+from orchestrator.trace import verify as verify_trace
 
 __all__ = ["Choice", "Done", "Store", "evals_folder", "find_eval", "run_names"]
 
@@ -53,6 +54,8 @@ class Done(BaseModel):
     reasons: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     """What the case asks of the way and does not hold."""
+    apart: dict[str, Decimal] = Field(default_factory=dict[str, Decimal])
+    """USD known to have gone to `expert`, `router`, `merge`, to `failed` tries, and to tries `lost` in a crash."""
     error: str | None = None
     """What went wrong where there is no decision to score."""
     head: str | None = None
@@ -76,6 +79,8 @@ class Choice(BaseModel):
     repeat: int
     consulted: tuple[str, ...]
     trace_head: str | None
+    result: str
+    """SHA-256 of the whole result, so that no answer and no cost can be exchanged afterwards."""
     prev: str = Field(min_length=64, max_length=64)
 
 
@@ -102,6 +107,10 @@ class Store:
     def settings(self) -> dict[str, object]:
         """What the eval was begun with."""
         return cast("dict[str, object]", self._json("settings.json"))
+
+    def change(self, **settings: object) -> None:
+        """Go on under other settings."""
+        self._replace("settings.json", json.dumps({**self.settings(), **settings}, indent=1) + "\n")
 
     def add(self, done: Done) -> None:
         """Keep a finished case; it is on its way to the disk before this returns."""
@@ -141,6 +150,7 @@ class Store:
                 repeat=each.repeat,
                 consulted=each.consulted,
                 trace_head=each.head,
+                result=_digest(each),
                 prev=prev,
             )
             lines.append(choice.model_dump_json())
@@ -148,20 +158,41 @@ class Store:
         self._replace("choices.jsonl", "".join(line + "\n" for line in lines))
         return prev
 
+    @property
+    def frozen(self) -> bool:
+        """Whether choices are frozen."""
+        return (self.folder / "choices.jsonl").is_file()
+
+    def thaw(self) -> None:
+        """Give up the frozen choices, since cases are to be run again; their head holds no longer."""
+        (self.folder / "choices.jsonl").unlink(missing_ok=True)
+
     def verify(self, head: str | None = None) -> list[str]:
         """What does not hold: the chain of choices, their head, the traces they stand on, the results beside them."""
-        prev, faults, choices = GENESIS, list[str](), dict[tuple[str, str, int], Choice]()
+        faults, choices, done = list[str](), dict[tuple[str, str, int], Choice](), self.done()
+        prev = GENESIS
         for number, line in enumerate(self._lines("choices.jsonl"), start=1):
-            choice = Choice.model_validate_json(line)
-            if choice.prev != prev:
+            choice = _choice(line)
+            if choice is None or choice.prev != prev:
                 faults.append(f"choices, line {number}: does not follow the line before it")
             prev = sha256(line).hexdigest()
-            choices[choice.system, choice.case, choice.repeat] = choice
+            if choice is not None:
+                choices[choice.system, choice.case, choice.repeat] = choice
         if head is not None and head != prev:
             faults.append(f"the head of the choices is {prev}, not {head}")
-        for key, each in sorted(self.done().items()):
+        for key, each in sorted(done.items()):
             faults += self._held(each, choices.get(key))
+        faults += [f"{key[0]}, case {key[1]}: its result is gone" for key in sorted(choices.keys() - done.keys())]
         return faults
+
+    def frozen_head(self) -> str:
+        """The head of the choices as they stand; raises `ConfigError` where none are frozen, or one was changed."""
+        faults = self.verify()
+        if faults:
+            expected = "an eval as it was run; `eval verify` tells all that was changed"
+            raise ConfigError(faults[0], file=shown(self.folder), expected=expected)
+        lines = self._lines("choices.jsonl")
+        return sha256(lines[-1]).hexdigest() if lines else GENESIS
 
     def report(self) -> dict[str, object]:
         """The last report."""
@@ -176,10 +207,14 @@ class Store:
         where = f"{each.system}, case {each.case}"
         if choice is None or (choice.consulted, choice.trace_head) != (each.consulted, each.head):
             return [f"{where}: the choice was changed after it was frozen"]
+        if choice.result != _digest(each):
+            return [f"{where}: the result was changed after it was frozen"]
         if each.trace is None or each.head is None:
             return []
-        found = read_trace(self.folder / each.trace).head
-        return [f"{where}: the trace was changed"] if found != each.head else []
+        path = self.folder / each.trace
+        if not path.is_file():
+            return [f"{where}: the trace is gone"]
+        return [] if verify_trace(read_trace(path), head=each.head).passed else [f"{where}: the trace was changed"]
 
     def _lines(self, name: str) -> list[bytes]:
         path = self.folder / name
@@ -199,6 +234,17 @@ class Store:
         passing = self.folder / f"{name}.new"
         passing.write_text(text, encoding="utf-8", newline="\n")
         passing.replace(self.folder / name)
+
+
+def _digest(done: Done) -> str:
+    return sha256(done.model_dump_json().encode()).hexdigest()
+
+
+def _choice(line: bytes) -> Choice | None:
+    try:
+        return Choice.model_validate_json(line)
+    except ValidationError:
+        return None
 
 
 def run_names(folder: Path) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -16,16 +15,17 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.loaders import load_cases, load_outcomes
 from orchestrator.evals.matrix import Split
-from orchestrator.evals.scorers import Scorer, scorer_named
+from orchestrator.evals.named import located, named_object, short_name
+from orchestrator.evals.scorers import SCORERS, Scorer, scorer_named
 from orchestrator.pool import Pool, load_folder, load_pool
 from orchestrator.pool.descriptors import checked
 from orchestrator.providers import RecordedFile, join_recorded
 from orchestrator.tools import Resources
 
-__all__ = ["Candidate", "Gates", "Suite", "find_suite", "load_suite", "recorded_suite", "suite_schema"]
+__all__ = ["Candidate", "Gates", "Limit", "Suite", "find_suite", "load_suite", "recorded_suite", "suite_schema"]
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
-RECORDED = (".jsonl", ".jsonl.gz", ".csv")
+RECORDED = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".json", ".json.gz")
 
 
 class _Table(BaseModel):
@@ -44,8 +44,8 @@ class Candidate(_Table):
 
     @property
     def name(self) -> str:
-        """How reports call it."""
-        parts = [self.router, *([self.merge] if self.merge else [])]
+        """How reports call it; of an object in a file, without the file's folder."""
+        parts = [short_name(each) for each in (self.router, self.merge) if each]
         parts += [f"x{self.analyses}"] if self.analyses > 1 else []
         parts += [self.prefer] if self.prefer != "balanced" else []
         return "+".join(parts)
@@ -60,6 +60,15 @@ class Gates(_Table):
     """USD."""
     no_worse_than: str | None = None
     """A baseline that no router may score significantly below."""
+
+
+class Limit(_Table):
+    """How fast a model may be asked."""
+
+    per_minute: int | None = Field(default=None, ge=1)
+    """Calls that may begin within any sixty seconds."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Calls under way at the same time."""
 
 
 class _Head(_Table):
@@ -87,6 +96,7 @@ class _File(_Table):
     suite: _Head
     systems: Annotated[tuple[Candidate, ...], Field(strict=False)] = ()
     gates: Gates = Gates()
+    limits: dict[str, Limit] = Field(default_factory=dict[str, Limit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,8 @@ class Suite:
     recorded: RecordedFile | None = None
     candidates: tuple[Candidate, ...] = (Candidate(),)
     gates: Gates = field(default_factory=Gates)
+    limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])
+    """By the name of the model."""
     resources: Resources = field(default_factory=Resources)
     budget: Decimal | None = None
     seconds: float | None = None
@@ -143,21 +155,24 @@ def load_suite(path: Path, data: Sequence[Path] = ()) -> Suite:
     read = checked(_File, read_toml(path), file=file, where="")
     head, here = read.suite, path.parent
     if head.recorded:
-        suite = recorded_suite([here / name for name in head.recorded], name=head.name or here.name)
+        files = list(data) or [here / name for name in head.recorded]
+        suite = recorded_suite(files, name=head.name or here.resolve().name)
     else:
         paths = list(data) or [here / name for name in head.data]
         if not paths:
             raise ConfigError("names no cases", file=file, field="suite.data", expected="`data` or `recorded`")
-        suite = Suite(
-            file, head.name or here.name, head.description, _pool(head.pool, here), _cases(paths), _scorer(head)
-        )
+        name, pool = head.name or here.resolve().name, _pool(head.pool, here)
+        suite = Suite(file, name, head.description, pool, _cases(paths), _scorer(head, here, file))
+        _check_references(suite, paths)
+    _check_limits(read.limits, suite)
     docs = here / head.docs if head.docs else None
     return replace(
         suite,
         path=file,
         description=head.description,
-        candidates=read.systems or (Candidate(),),
+        candidates=_placed(read.systems, here) or (Candidate(),),
         gates=read.gates,
+        limits=read.limits,
         resources=Resources(docs=docs, tables=tuple(here / name for name in head.tables)),
         budget=None if head.budget is None else Decimal(str(head.budget)),
         seconds=head.seconds,
@@ -183,16 +198,6 @@ def recorded_suite(paths: Sequence[Path], *, name: str | None = None) -> Suite:
     return Suite(file.path, shown_name, "recorded outcomes", file.pool, cases, None, file)
 
 
-def named_object(name: str, field: str) -> object:
-    """What stands at `package.module:attribute`; raises `ConfigError`."""
-    module, _, attribute = name.rpartition(":")
-    try:
-        return cast("object", getattr(import_module(module), attribute))
-    except (ImportError, AttributeError, ValueError) as error:
-        problem = f"`{name}` cannot be loaded: {error}"
-        raise ConfigError(problem, field=field, expected="`package.module:attribute`") from error
-
-
 def suite_schema() -> dict[str, JsonValue]:
     """JSON Schema of a suite file."""
     return cast("dict[str, JsonValue]", _File.model_json_schema())
@@ -212,12 +217,50 @@ def _cases(paths: Sequence[Path]) -> tuple[EvalCase, ...]:
     return tuple(found.values())
 
 
-def _scorer(head: _Head) -> Scorer:
-    if isinstance(head.scorer, str):
-        given: Mapping[str, object] = {"name": head.scorer}
-    else:
-        given = head.scorer
+def _scorer(head: _Head, here: Path, file: str) -> Scorer:
+    given: Mapping[str, object] = {"name": head.scorer} if isinstance(head.scorer, str) else head.scorer
     name = str(given.get("name", ""))
-    if ":" in name:
-        return cast("Scorer", named_object(name, "suite.scorer"))
-    return scorer_named(name, {key: value for key, value in given.items() if key != "name"})
+    try:
+        if ":" in name:
+            made = named_object(located(name, here), "scorer")
+            if not isinstance(made, Scorer):
+                raise ConfigError(f"`{name}` is no scorer", expected="an object with a name and `score(answer, case)`")
+            return made
+        return scorer_named(name, {key: value for key, value in given.items() if key != "name"})
+    except ConfigError as error:
+        field = f"suite.{error.field or 'scorer'}".replace("suite.scorer " + name, "suite.scorer")
+        raise ConfigError(
+            error.problem, file=file, field=field, expected=error.expected, suggestion=error.suggestion
+        ) from error
+
+
+def _placed(candidates: Sequence[Candidate], here: Path) -> tuple[Candidate, ...]:
+    """The candidates, their objects found from the suite's folder."""
+    return tuple(
+        each.model_copy(
+            update={"router": located(each.router, here), "merge": each.merge and located(each.merge, here)}
+        )
+        for each in candidates
+    )
+
+
+def _check_references(suite: Suite, paths: Sequence[Path]) -> None:
+    """Refuse cases that a rule could not score, before anything is paid for."""
+    if not isinstance(suite.scorer, tuple(SCORERS.values())):
+        return
+    for case in suite.cases:
+        try:
+            if case.expect.status != "escalated":
+                suite.scorer.score("", case)
+        except ConfigError as error:
+            file = " + ".join(shown(path) for path in paths)
+            raise ConfigError(error.problem, file=file, field=error.field, expected=error.expected) from error
+
+
+def _check_limits(limits: Mapping[str, Limit], suite: Suite) -> None:
+    known = sorted(suite.pool.models)
+    for name in limits:
+        if name not in known:
+            expected = "one of " + ", ".join(known) if known else "none: the pool has no models"
+            problem, hint = f"there is no model `{name}`", nearest(name, known)
+            raise ConfigError(problem, file=suite.path, field=f"limits.{name}", expected=expected, suggestion=hint)

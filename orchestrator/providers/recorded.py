@@ -36,6 +36,8 @@ __all__ = [
 Money = Annotated[Decimal, Field(ge=0)]
 Split = Literal["train", "test"]
 RECORD = "a record of outcomes on a line of its own"
+STAND_IN = "(not recorded)"
+"""What is handed on in place of a response that was not recorded, where only the choice counts."""
 
 
 class _Outcome(BaseModel):
@@ -134,6 +136,19 @@ class RecordedFile:
     def priced(self) -> bool:
         """Whether every cost is recorded."""
         return self.provider().priced
+
+    def with_stand_ins(self) -> RecordedFile:
+        """The file with a mark in place of every response, for routing by score alone."""
+        cases = {
+            name: replace(case, takes={who: replace(take, response=STAND_IN) for who, take in case.takes.items()})
+            for name, case in self.cases.items()
+        }
+        return replace(self, cases=cases)
+
+    @property
+    def answers(self) -> bool:
+        """Whether any response is recorded."""
+        return any(take.response is not None for case in self.cases.values() for take in case.takes.values())
 
 
 class RecordedProvider:

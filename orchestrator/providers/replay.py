@@ -20,7 +20,7 @@ from orchestrator.providers.answers import rows, table
 from orchestrator.providers.base import Completion, OnText, Preparing, Provider, Request
 from orchestrator.providers.faults import parsed
 
-__all__ = ["RecordingProvider", "ReplayProvider", "note_keys", "noted_keys", "read_cassette"]
+__all__ = ["RecordingProvider", "ReplayProvider", "call_key", "note_keys", "noted_keys", "read_cassette"]
 
 _REQUEST = TypeAdapter(Request)
 _NOTE = b'{"keys": '
@@ -93,6 +93,13 @@ class RecordingProvider:
         self._write(model, request, completion=completion)
         return completion
 
+    def keep(self, model: Model, request: Request, ended: Completion | AttemptError) -> None:
+        """Write down how a call ended."""
+        if isinstance(ended, AttemptError):
+            self._write(model, request, failure=_failure(ended))
+        else:
+            self._write(model, request, completion=ended)
+
     def _write(
         self, model: Model, request: Request, *, completion: Completion | None = None, failure: _Failure | None = None
     ) -> None:
@@ -126,6 +133,10 @@ class ReplayProvider:
         if on_text is not None and completion.text:
             on_text(completion.text)
         return completion
+
+    def holds(self, model: Model, request: Request) -> bool:
+        """Whether the call is among those recorded and not made yet."""
+        return bool(self._waiting.get(call_key(model, request)))
 
     def finish(self) -> None:
         """Raise `ReplayMismatch` where recorded calls were not made."""
@@ -203,6 +214,11 @@ def _asked(request: Request) -> dict[str, object]:
     messages = [{k: v for k, v in table(m).items() if k != "images" or v} for m in rows(plain["messages"])]
     used = {key: value for key, value in plain.items() if key != "schema" or value is not None}
     return {**used, "messages": messages}
+
+
+def call_key(model: Model, request: Request) -> str:
+    """What tells a call apart from others: a hash of the model and of all that it is asked."""
+    return _key(model, _asked(request))
 
 
 def _key(model: Model, asked: dict[str, object]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +17,15 @@ if TYPE_CHECKING:
     from orchestrator.evals.systems import Summary
     from orchestrator.render.screen import Screen
 
-__all__ = ["EvalBar", "report_table"]
+__all__ = ["EvalBar", "apart_lines", "report_table"]
+
+WENT_TO = {
+    "expert": "for experts",
+    "failed": "for tries that failed",
+    "lost": "for tries lost or made again",
+    "merge": "for merging",
+    "router": "for the router",
+}
 
 
 class EvalBar:
@@ -67,10 +77,11 @@ def report_table(report: Report, screen: Screen) -> None:
         "reroutes",
         "p95",
     )
-    rows_table([_row(each) for each in report.systems], screen, header=header)
-    for each in report.comparisons:
-        interval = f"[{each.ci.low:+.4f}, {each.ci.high:+.4f}]"
-        screen.answer(f"{each.a} − {each.b}: {each.delta:+.4f} {interval}, p {each.p_adjusted:.3f} ({each.test})")
+    if not screen.json:
+        rows_table([_row(each) for each in report.systems], screen, header=header)
+        for each in report.comparisons:
+            interval = f"[{each.ci.low:+.4f}, {each.ci.high:+.4f}]"
+            screen.answer(f"{each.a} − {each.b}: {each.delta:+.4f} {interval}, p {each.p_adjusted:.3f} ({each.test})")
     for left in report.left_out:
         screen.note(f"left out: {left.name}: {left.reason}")
     for note in report.notes:
@@ -78,7 +89,23 @@ def report_table(report: Report, screen: Screen) -> None:
     for gate in report.gates:
         screen.fail(f"gate: {gate}")
     screen.note(f"run {report.run} · head {report.head}")
-    screen.answer(report.verdict)
+    if not screen.json:
+        screen.answer(report.verdict)
+
+
+def apart_lines(done: Iterable[Done]) -> list[str]:
+    """Where each system's money went, in words; nothing of systems that were paid for experts' answers only."""
+    sums: dict[str, dict[str, Decimal]] = {}
+    for each in done:
+        into = sums.setdefault(each.system, {})
+        for name, usd in each.apart.items():
+            into[name] = into.get(name, Decimal(0)) + usd
+    return [
+        f"{system}: of its cost USD "
+        + ", ".join(f"{usd:f} {WENT_TO[name]}" for name, usd in sorted(parts.items()) if usd)
+        for system, parts in sorted(sums.items())
+        if any(usd for name, usd in parts.items() if name != "expert")
+    ]
 
 
 def _row(each: Summary) -> tuple[str, ...]:
