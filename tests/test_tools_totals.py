@@ -291,6 +291,11 @@ def test_tables_are_told_apart_by_name_and_by_folder(tmp_path: Path) -> None:
     assert totals.answer("in sales 2024.csv, what is the total unit price?", two) == "1"
     assert totals.answer("sum of unit price in orders", two) == "4"
     assert "name one of sales 2024.csv, orders.csv" in fails("sum of unit price", two)
+    more = given_table(tmp_path, "net sales 2024,unit price\n8,16\n", "net sales 2024.csv").tables
+    three = Resources(tables=new + more)
+    assert totals.answer("sum of net sales 2024", three) == "8", "a column goes before a table's name"
+    assert totals.answer("sum of unit price in net sales 2024.csv", three) == "16"
+    assert totals.answer("sum of unit price in sales 2024.csv", three) == "1"
     named = f"several tables are called `sales 2024.csv`: name one of {new[0]}, {old[0]}"
     assert fails("sum of unit price in sales 2024.csv", both) == named
 
