@@ -17,7 +17,7 @@ from orchestrator.evals.calls import CallFile, KeptCalls, Pace, PacedProvider
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.matrix import Split
 from orchestrator.evals.named import named_object
-from orchestrator.evals.purse import Paid, Purse
+from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
 from orchestrator.messages import Decision
@@ -146,11 +146,11 @@ async def run_jobs(
 
 def check_systems(suite: Suite) -> None:
     """Refuse systems that cannot run over the suite's pool; raises `ConfigError` with file and field."""
-    doors_there = _recorded_door(suite)
+    doors_there, cap = _recorded_door(suite), None if suite.recorded else QUESTION_CAP
     for place, each in enumerate(suite.candidates):
         try:
             _check_texts(each, suite)
-            _orchestrator(suite, Job(each.name, each, suite.pool, suite.cases[0], 0), doors_there, None, None)
+            _orchestrator(suite, Job(each.name, each, suite.pool, suite.cases[0], 0), doors_there, cap, None)
         except ConfigError as error:
             field = f"systems[{place}]" + (f".{error.field}" if error.field else "")
             raise ConfigError(
