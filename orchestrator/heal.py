@@ -142,9 +142,9 @@ def _lower(work: _Pass) -> list[Goal]:
     state = work.state
     aims = [Goal(name) for name in state.goals]
     routers = any(_is_routers(failure, state) for failure in state.open)  # which decides itself what then
-    if routers or state.pursued or any(state.gives(aim.artifact) or work.choose(aim).plan for aim in aims):
+    if not aims[1:] or routers or state.pursued:
         return []
-    return aims[1:]
+    return [] if any(state.gives(aim.artifact) or work.choose(aim).plan for aim in aims) else aims[1:]
 
 
 def _wait_for(goal: Goal, work: _Pass, patience: float) -> Waited | None:
