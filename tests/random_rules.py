@@ -243,6 +243,7 @@ class Watcher:
         goal, faults = event.goal, list[str]()
         have = self._have(goal, under_way)
         taken = {c.agent for c in event.candidates if c.why_not == "serves another analysis"}
+        taken |= self._left_to_another(event, taken)
         weights = {d.name: self._weight(d, goal, under_way) for d in self.world.experts.values()}
         weights |= dict.fromkeys(taken)
         for candidate in event.candidates:
@@ -253,6 +254,12 @@ class Watcher:
         elif event.weight is not None:
             faults += self._step_faults(event, have, weights)
         return faults
+
+    def _left_to_another(self, event: Planned, taken: set[str]) -> set[str]:
+        """Experts whose effect somebody who serves another slot has, or is about to have: it is had once."""
+        experts, goal = self.world.experts, event.goal.artifact
+        given = any(experts[name].effects and experts[name].produces == goal for name in taken)
+        return {d.name for d in experts.values() if given and d.effects and d.produces == goal}
 
     def _candidate_faults(self, candidate: Candidate, weights: Weights) -> list[str]:
         own = weights[candidate.agent]
