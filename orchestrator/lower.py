@@ -168,7 +168,7 @@ def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
 def _cooling(choice: Choice, context: RunContext) -> list[str]:
     """Until when experts cool down that could have given the goal."""
     agents = context.facilities.pool.agents
-    closed = {c.agent: context.weigher.cooling(agents[c.agent]) for c in choice.candidates if c.why_not != FAILED}
+    closed = {candidate.agent: context.weigher.cooling(agents[candidate.agent]) for candidate in choice.candidates}
     now = datetime.fromtimestamp(context.wall(), UTC)
     return [
         f"would help: asking again from {(now + timedelta(seconds=seconds)).isoformat(timespec='seconds')} on, "

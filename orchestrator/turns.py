@@ -185,7 +185,7 @@ def _placed(routes: tuple[Route, ...], state: RunState, context: RunContext, rou
         agent = _expert(route.agent, context, router)
         found = replace(route, artifact=agent.produces)
         if route.toward is None:
-            found = replace(found, slot=_slot(agent, route.query, state, placed))
+            found = replace(found, slot=_slot(agent, route.query, state, placed, context))
         placed.append(found)
     return tuple(placed)
 
@@ -202,14 +202,14 @@ def _expert(name: str, context: RunContext, router: str) -> Agent:
     return agents[name]
 
 
-def _slot(agent: Agent, query: str, state: RunState, placed: list[Route]) -> int:
-    """The slot in which the agent already gave this, else the next free one; an effect has one slot."""
-    if agent.effects:
-        return 1
+def _slot(agent: Agent, query: str, state: RunState, placed: list[Route], context: RunContext) -> int:
+    """The slot in which the agent already gave this, else the next free one; an effect has one slot, whoever has it."""
     given = [(reply.agent, reply.goal) for reply in state.replies]
     given += [(route.agent, state.goal_of(route)) for route in placed]
     alike = {name: goal.slot for name, goal in given if goal == Goal(agent.produces, query, goal.slot)}
-    return alike.get(agent.name, max(alike.values(), default=0) + 1)
+    agents = context.facilities.pool.agents
+    had = [slot for name, slot in alike.items() if agent.effects and name in agents and agents[name].effects]
+    return alike.get(agent.name, had[0] if had else max(alike.values(), default=0) + 1)
 
 
 def _counts(turn: Turn) -> bool:

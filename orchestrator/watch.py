@@ -31,7 +31,8 @@ async def watched(state: RunState, context: RunContext) -> RunState:
     """
     while state.routes and (board := await _board(state, context)):
         context.journal.write(Monitored(board=tuple(map(_given, board))))
-        first = board[0]
+        avoided = {agent for agent, _ in state.avoided}
+        first = next((said for said in board if not said.signal.avoid or set(said.signal.avoid) - avoided), board[0])
         if first.signal.asks == "stop":
             return _stopped(state, first, context)
         anew = set(first.signal.avoid) - dict(state.avoided).keys()
@@ -51,8 +52,16 @@ async def _board(state: RunState, context: RunContext) -> list[_Said]:
 
 
 async def _asked(monitor: Monitor, watch: Watch) -> object:
-    async with asyncio.timeout(SECONDS_OF_A_MONITOR):
-        return cast("object", await monitor.watch(watch))
+    left = watch.seconds_left
+    seconds = SECONDS_OF_A_MONITOR if left is None else min(SECONDS_OF_A_MONITOR, left)
+    until = asyncio.timeout(seconds)
+    try:
+        async with until:
+            return cast("object", await monitor.watch(watch))
+    except TimeoutError:
+        if not until.expired():
+            raise
+    raise TimeoutError(f"no signal within {seconds:g} s")
 
 
 def _signal(monitor: Monitor, given: object) -> Signal:

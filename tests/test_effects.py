@@ -277,18 +277,16 @@ def test_a_lower_goal_does_not_hide_that_an_idempotent_expert_may_have_done_it(s
     assert any("send may have done it" in reason for reason in ran.decision.reasons), ran.decision.reasons
 
 
-def test_an_injected_fault_is_rerouted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("injected", ["injected", "timeout", "connection"])
+def test_an_injected_fault_is_rerouted(injected: FailureKind, tmp_path: Path) -> None:
     book = Book()
-    for kind in ("injected", "timeout", "connection"):
-        faulty = Orchestrator(
-            _senders(book, "sent"),
-            trace=tmp_path / kind,
-            sleep=at_once,
-            faults=lambda agent, _number, _case, kind=kind: kind if agent == "send" else None,  # type: ignore[misc]
-        )
-        ran = ask(faulty, tmp_path / kind)
-        assert (ran.decision.answer, ran.decision.status) == ("post", "answered")
-    assert book.calls == {"post": 3}
+
+    def faults(agent: str, number: int, case: str | None) -> FailureKind | None:
+        return injected if agent == "send" else None
+
+    ran = ask(Orchestrator(_senders(book, "sent"), trace=tmp_path, sleep=at_once, faults=faults), tmp_path)
+    assert (ran.decision.answer, ran.decision.status) == ("post", "answered")
+    assert book.calls == {"post": 1}
 
 
 def test_an_open_breaker_is_rerouted(tmp_path: Path) -> None:
@@ -404,6 +402,18 @@ def test_a_stage_with_an_effect_is_done_once_though_the_router_asks_for_it_as_we
     ran = Stage(tmp_path, {"router": said}, members=members).run()
     assert book.calls["send"] + book.calls["post"] == 1
     assert (ran.decision.answer, book.calls["confirm"]) == ("done", 1)
+
+
+@pytest.mark.parametrize("first", ["look", "send"])
+def test_an_effect_is_not_dropped_for_a_plain_expert_of_the_same_artifact(first: str, tmp_path: Path) -> None:
+    """A route to somebody without effects is another analysis; it neither has the effect nor stands for it."""
+    book = Book()
+    members = [book.expert("send", effects=True), book.expert("look")]
+    asked = sorted([("look", "to Ann"), ("send", "to Ann")], reverse=first == "send")
+    stage = Stage(tmp_path, {"router": [routes("tools", *asked), answers("tools", "done")]}, members=members)
+    stage.run()
+    assert book.calls == {"look": 1, "send": 1}
+    assert "asked this before" not in stage.told(2)
 
 
 def test_several_analyses_are_no_reason_to_do_an_effect_several_times(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -48,7 +49,10 @@ class HealthMonitor:
         now = watch.health.clock()
         at, there = self._probed.get(agent.name, (float("-inf"), True))
         if now - at >= self.every:
-            there = await self.probe(agent)
+            (said,) = await asyncio.gather(self.probe(agent), return_exceptions=True)
+            if isinstance(said, asyncio.CancelledError):
+                raise said
+            there = said is True  # a probe that breaks down has found nobody
             self._probed[agent.name] = (now, there)
         return there
 

@@ -34,7 +34,7 @@ class RiskMonitor:
 
     async def watch(self, watch: Watch) -> Signal | None:
         """Stop where the rule holds and an expert that it guards is next; a mere word ahead of that."""
-        values = [value for value in _values(self.risk.field, watch) if value is not _ABSENT]
+        values = _values(self.risk.field, watch)
         found = next((why for value in values if (why := self._holds(value))), None)
         if found is None:
             return None
@@ -55,6 +55,8 @@ class RiskMonitor:
     def _holds(self, value: object) -> str | None:
         """Why the rule holds for a value, None where it does not."""
         field, risk = self.risk.field, self.risk
+        if value is _ABSENT:
+            return f"`{field}` is not there"
         if risk.pattern is not None and re.search(risk.pattern, as_text(value)):
             return f"`{field}` holds what the rule looks for"
         if risk.above is None and risk.below is None:
@@ -105,5 +107,10 @@ def _opened(value: object) -> object:
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except ValueError:  # a signalling NaN
+        return None
     return None if math.isnan(number) else number

@@ -46,7 +46,7 @@ class Pool:
         risks: dict[str, Risk] = {}
         for member in members:
             if isinstance(member, Risk):
-                risks[member.name] = member
+                _add_risk(member, risks)
             else:
                 _add(member, agents, models)
         self.agents: Mapping[str, Agent] = MappingProxyType(agents)
@@ -161,6 +161,17 @@ def _function(member: object) -> Callable[..., object]:
     raise ConfigError(
         f"{member!r} is no member of a pool", field="pool", expected="an `Agent`, a `Model` or a typed function"
     )
+
+
+def _add_risk(risk: Risk, risks: dict[str, Risk]) -> None:
+    other = risks.setdefault(risk.name, risk)
+    if other != risk:
+        raise ConfigError(
+            f"the risk rule `{risk.name}` is described twice",
+            file=risk.source,
+            field=f"risks.{risk.name}",
+            expected="a name of its own" + (f" (the other stands in {other.source})" if other.source else ""),
+        )
 
 
 def _add_model(model: Model, models: dict[str, Model]) -> None:

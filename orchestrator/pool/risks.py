@@ -28,9 +28,9 @@ class Risk(Descriptor):
     name: Name
     field: Annotated[str, Field(min_length=1)] = "question"
     """The artifact looked at, and with dots the way to a value in it: `order.amount`."""
-    above: float | None = None
+    above: float | None = Field(default=None, allow_inf_nan=False)
     """It holds where the number is larger."""
-    below: float | None = None
+    below: float | None = Field(default=None, allow_inf_nan=False)
     """It holds where the number is smaller."""
     pattern: Annotated[str, AfterValidator(_regular)] | None = None
     """It holds where this regular expression is found in the text."""
