@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from orchestrator.errors import AttemptError, ConfigError
+from orchestrator.lower import doubts
 from orchestrator.merge import AskingMerge, MergeRule, Vote, merge_named
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
 from orchestrator.runtime import RunContext
@@ -27,6 +28,8 @@ GRACE = 1.0
 async def conclude(state: RunState, context: RunContext) -> Decision:
     """Merge what is there into a decision; without any reply or answer it is an escalation."""
     replies = _replies(state)
+    if not state.halted:  # which says so itself
+        state = replace(state, shortfalls=(*state.shortfalls, *doubts(state)))
     if state.halted or not replies:
         return _decision(state, context, None, None, "escalated", None)
     rule = _rule(state, context)

@@ -17,7 +17,7 @@ from orchestrator.state import Failure, RunState
 from orchestrator.trace.events import Demoted, Escalated
 from orchestrator.weights import CANNOT_TAKE
 
-__all__ = ["conclude_on_limit", "halt_in_doubt", "limit_of", "lower"]
+__all__ = ["conclude_on_limit", "doubts", "halt_in_doubt", "limit_of", "lower"]
 
 NO_MODEL = (
     "no language model is in this pool: an agent over a vendor's model (OPENAI_API_KEY, ANTHROPIC_API_KEY) or over a "
@@ -120,7 +120,7 @@ def _demoted(state: RunState, index: int, attempts: list[int | None], context: R
     for attempt in attempts:
         context.journal.write(Demoted(attempt=attempt, from_goal=state.goal, to_goal=goal))
     told = f"demoted: {state.goal} → {goal}"
-    shortfalls = (*state.shortfalls, told, *_doubts(state))
+    shortfalls = (*state.shortfalls, told, *doubts(state))
     return replace(state, goals=state.goals[index:], routes=(), demoted=True, shortfalls=shortfalls)
 
 
@@ -129,7 +129,7 @@ def limit_of(failure: Failure) -> tuple[str, ...]:
     return (failure.failed.error,) if failure.failed.kind == "budget" else ()
 
 
-def _doubts(state: RunState) -> list[str]:
+def doubts(state: RunState) -> list[str]:
     """Effects that may have been had although their attempts failed."""
     return [
         f"in doubt: {failure.failed.agent} may have done it although it failed ({failure.failed.kind})"
@@ -153,7 +153,7 @@ def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
         could = " → ".join(step.agent for step in choice.plan.steps)
         return [f"the router {context.router.name} gave up, though {could} could give `{state.goal}`", *_tried(state)]
     limits = [*choice.limits, *(limit for failure in state.failures for limit in limit_of(failure))]
-    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *_doubts(state), *_tried(state)]
+    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *doubts(state), *_tried(state)]
     reasons += [
         f"{candidate.agent}: {candidate.why_not}"
         for candidate in choice.candidates
