@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from orchestrator.errors import ConfigError
+from orchestrator.lower import conclude_on_limit
 from orchestrator.monitors import Monitor, Signal, Watch
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
@@ -31,6 +32,8 @@ async def watched(state: RunState, context: RunContext) -> RunState:
     """
     while state.routes and (board := await _board(state, context)):
         context.journal.write(Monitored(board=tuple(map(_given, board))))
+        if limit := context.limit_hit():  # over it while the monitors looked
+            return conclude_on_limit(state, context, limit)
         avoided = {agent for agent, _ in state.avoided}
         first = next((said for said in board if not said.signal.avoid or set(said.signal.avoid) - avoided), board[0])
         if first.signal.asks == "stop":
