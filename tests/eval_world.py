@@ -44,7 +44,7 @@ def record(number: int, draw: Random, *, responses: bool = True, split: str | No
     return {"id": f"c{number:03}", "question": f"What is 7 times {number}?", "split": chosen, "outcomes": outcomes}
 
 
-def recorded_file(path: Path, cases: int = 30, *, seed: int = 0, responses: bool = True, **changed: Any) -> Path:
+def recorded_file(path: Path, cases: int = 30, *, seed: int = 0, responses: bool = True, **changed: object) -> Path:
     """A file of such cases; `changed` is laid over every record."""
     draw = Random(f"world {seed}")
     return write_lines(path, [{**record(n, draw, responses=responses), **changed} for n in range(cases)])
@@ -177,8 +177,8 @@ class CountingServer:
                 with suppress(ConnectionError):
                     super().handle()
 
-            def log_message(self, format: str, *args: object) -> None:
-                del format, args
+            def log_message(self, *args: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+                """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -60,17 +60,20 @@ CASES = [
 HEAD = '[suite]\nname = "own"\ndata = ["cases.jsonl"]\npool = "pool"\n'
 
 ROUTERS = '''
-from dataclasses import fields, is_dataclass
-
-from orchestrator.protocol import Route, Turn
+from orchestrator.evals.cases import EvalCase
+from orchestrator.evals.matrix import Outcome
+from orchestrator.evals.scorers import Scored
+from orchestrator.protocol import Answer, Route, Turn
+from orchestrator.providers import RecordedFile
 from orchestrator.routers import View
+from tests.runs import everything_in
 
 
 def first(view: View) -> Turn:
     """Asks whoever comes first by name."""
     if view.replies:
-        return Turn(answer=view.replies[0].text)
-    return Turn(routes=(Route(sorted(each.name for each in view.experts)[0]),))
+        return Turn((Answer(),))
+    return Turn((Route(sorted(each.name for each in view.experts)[0]),))
 
 
 def broken(view: View) -> Turn:
@@ -83,29 +86,19 @@ def broken(view: View) -> Turn:
 def several(view: View) -> Turn:
     """Asks everybody at once."""
     if view.replies:
-        return Turn(answer=view.replies[0].text)
-    return Turn(routes=tuple(Route(each.name) for each in view.experts))
+        return Turn((Answer(),))
+    return Turn(tuple(Route(each.name) for each in view.experts))
 
 
 def peeking(view: View) -> Turn:
     """Looks for a score in everything that it can reach."""
-    seen: set[int] = set()
-    waiting: list[object] = [view]
-    while waiting:
-        here = waiting.pop()
-        if id(here) in seen or isinstance(here, (str, int, float, bytes, type, type(None))):
-            continue
-        seen.add(id(here))
-        if isinstance(here, dict):
-            waiting += [*here.keys(), *here.values()]
-        elif isinstance(here, (list, tuple, set, frozenset)):
-            waiting += here
-        names = [each.name for each in fields(here)] if is_dataclass(here) else list(getattr(here, "__dict__", {}))
-        names += [slot for kind in type(here).__mro__ for slot in getattr(kind, "__slots__", ())]
-        found = [name for name in names if "score" in name.lower() or "reference" in name.lower()]
-        assert not found, f"{type(here).__name__} shows {found}"
-        waiting += [getattr(here, name, None) for name in names]
-    assert len(seen) > 50
+    everything = list(everything_in(view))
+    assert len(everything) > 100
+    for each in everything:
+        assert not isinstance(each, (RecordedFile, EvalCase, Outcome, Scored)), each
+        names = {slot for kind in type(each).__mro__ for slot in getattr(kind, "__slots__", ())} | {*vars(type(each))}
+        names |= {*getattr(each, "__dict__", {})}
+        assert not names & {"score", "scores", "reference", "references"}, each
     return first(view)
 '''
 
@@ -326,7 +319,7 @@ def test_a_whole_new_chain_is_told_by_its_head_only(lab: Lab, recorded: Path) ->
 @pytest.mark.parametrize("place", [0, 2, -1])
 def test_an_edited_trace_shows(lab: Lab, recorded: Path, place: int) -> None:
     lab.run("run", recorded.name, "--out", "run")
-    trace = sorted((lab.folder / "run" / "traces").glob("*.jsonl"))[0]
+    trace = min((lab.folder / "run" / "traces").glob("*.jsonl"))
     lines = trace.read_text(encoding="utf-8").splitlines(keepends=True)
     lines[place] = lines[place].replace('"time":"20', '"time":"19')
     trace.write_text("".join(lines), encoding="utf-8")
@@ -428,7 +421,6 @@ def test_unknown_options_and_names(lab: Lab, recorded: Path) -> None:
     lab.run("run", recorded.name, "--prefer", "cheep", code=2)
     lab.run("run", recorded.name, "--fail-under", "2", code=2)
     assert "there is no eval `gone`" in lab.run("show", "gone", code=2).stderr
-    assert "did you mean" in lab.run("run", "self_healin", code=2).stderr or True
     assert "does not exist" in lab.run("run", "nothing", code=2).stderr
 
 
@@ -498,7 +490,7 @@ def test_an_eval_compared_with_itself_has_no_winner(lab: Lab, recorded: Path) ->
 def test_junit(lab: Lab, recorded: Path, routers: str) -> None:
     options = ("--router", f"{routers}:broken", "--fail-under", "1", "--junit", "out.xml")
     lab.run("run", recorded.name, *options, "--out", "run", code=1)
-    cases, gates = ElementTree.parse(lab.folder / "out.xml").getroot()
+    cases, gates = ET.parse(lab.folder / "out.xml").getroot()  # noqa: S314 - our own file
     report = lab.report("report", "run")
     found = row(report, "mine.py:broken")
     assert (cases.get("tests"), cases.get("errors"), gates.get("failures")) == ("40", "4", "1")
@@ -513,7 +505,7 @@ def test_junit(lab: Lab, recorded: Path, routers: str) -> None:
 def test_junit_holds_whatever_an_answer_holds(lab: Lab) -> None:
     cases = [{"id": "<&\"'>", "question": "Say \x01\x0b]]>", "reference": "é"}]
     lab.run("run", own_suite(lab, cases=cases), "--junit", "out.xml")
-    (test,) = ElementTree.parse(lab.folder / "out.xml").getroot()[0]
+    (test,) = ET.parse(lab.folder / "out.xml").getroot()[0]  # noqa: S314 - our own file
     assert test.get("name") == "<&\"'>"
     assert "]]>" in str(test[0].get("message"))
 

@@ -1,12 +1,14 @@
-"""The runner of evals: killed, interrupted, shuffled, side by side; nothing is done twice and no result hangs on luck."""
+"""The runner of evals: killed, interrupted, shuffled, side by side; nothing is done twice, nothing hangs on luck."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.evals.calls import Pace
+from orchestrator.evals.suite import Limit
 from orchestrator.trace import read_trace, verify
 from tests.eval_world import (
     KEY,
@@ -282,3 +286,54 @@ def test_every_case_has_a_trace_that_verifies(lab: Lab) -> None:
     assert len(results) == 8
     for each in results:
         assert verify(read_trace(lab.folder / "run" / each["trace"]), head=each["head"]).passed
+
+
+async def paced(limit: Limit, calls: int, seconds: float) -> list[float]:
+    """When each of so many calls began that were all wanted at once and take so long; time is simulated."""
+    time_ = FakeTime()
+    pace = Pace(limit, time_.now, time_.sleep)
+    began: list[float] = []
+
+    async def one() -> None:
+        await pace.turn()
+        await pace.begin()
+        began.append(time_.now())
+        await time_.sleep(seconds)
+        pace.end()
+
+    await asyncio.gather(*(one() for _ in range(calls)))
+    return began
+
+
+@dataclass(slots=True)
+class FakeTime:
+    """Time that passes only while everybody sleeps."""
+
+    at: float = 0.0
+
+    def now(self) -> float:
+        """Seconds."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back when so much has passed."""
+        end = self.at + seconds
+        while self.at < end:
+            for _ in range(50):  # whoever can go on does
+                await asyncio.sleep(0)
+            self.at = min(end, self.at + 1.0)
+
+
+@pytest.mark.parametrize(("per_minute", "calls"), [(3, 10), (1, 4), (10, 10)])
+def test_no_minute_holds_more_calls_than_allowed(per_minute: int, calls: int) -> None:
+    began = asyncio.run(paced(Limit(per_minute=per_minute), calls, 0.0))
+    assert len(began) == calls
+    assert all(later - first >= 60 for first, later in zip(began, began[per_minute:], strict=False))
+    assert began[-1] <= 60 * ((calls - 1) // per_minute) + calls  # and nobody waits longer than that
+
+
+def test_both_limits_hold_together() -> None:
+    began = asyncio.run(paced(Limit(per_minute=4, concurrency=2), 8, 10.0))
+    assert len(began) == 8
+    assert all(later - first >= 10 for first, later in zip(began, began[2:], strict=False))
+    assert all(later - first >= 60 for first, later in zip(began, began[4:], strict=False))

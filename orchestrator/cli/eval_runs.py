@@ -64,6 +64,8 @@ class Ends:
     """What becomes of a report."""
 
     allow_errors: bool = False
+    only_shown: bool = False
+    """Whether the exit code is to say nothing of it."""
     junit: Path | None = None
 
 
@@ -260,7 +262,7 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
         screen.data(figures_of(found))
     if ends.junit is not None:
         ends.junit.write_text(junit(found, rows_of(suite, done)), encoding="utf-8")
-    raise typer.Exit(code_of(found, allow_errors=ends.allow_errors))
+    raise typer.Exit(0 if ends.only_shown else code_of(found, allow_errors=ends.allow_errors))
 
 
 def _behind(store: Store, suite: Suite, settings: dict[str, object]) -> list[str]:

@@ -184,7 +184,11 @@ def rescore(
 @app.command()
 def report(name: RunArgument = "last", *, junit: JunitOption = None, json: JsonOption = False) -> None:
     """Show the report of an eval again."""
-    rescore(name, allow_errors=True, junit=junit, json=json)
+    from orchestrator.render import Screen
+
+    store = store_of(name)
+    settings, ends = store.settings(), Ends(only_shown=True, junit=junit)
+    reported(store, suite_of(settings), how_of(settings), Screen(json=json), ends, head=store.frozen_head())
 
 
 @app.command("list")
