@@ -521,3 +521,55 @@ def test_prices_of_the_world_are_what_the_suite_bills(lab: Lab) -> None:
         report = lab.report("run", str(asking_suite(lab.folder / "suite", server.url, cases=5)))
     assert names(report) == ["plan", "model:sums"]
     assert row(report, "plan")["cost_per_question"] == pytest.approx((50 * 2 + 5 * 10) / 1e6)
+
+
+def test_recorded_outcomes_at_other_prices(lab: Lab, recorded: Path) -> None:
+    lab.run("run", recorded.name, "--out", "run")
+    (lab.folder / "prices.toml").write_text("[large]\ninput = 0.0\noutput = 0.1\n", encoding="utf-8")
+    report = lab.report("replay", "run", "--prices", "prices.toml", "--out", "cheap")
+    assert row(report, "model:large")["cost_per_question"] == pytest.approx(10 * 0.1 / 1e6)
+    assert row(report, "cheapest")["shares"] == {"large": 1.0}
+    assert row(report, "plan")["shares"] == {"large": 1.0}
+    assert row(lab.report("rescore", "cheap"), "cheapest")["shares"] == {"large": 1.0}
+    (lab.folder / "prices.toml").write_text("[larg]\ninput = 0.0\noutput = 0.1\n", encoding="utf-8")
+    said = lab.run("replay", "run", "--prices", "prices.toml", code=2).stderr
+    assert "prices.toml: `larg`: there is no model `larg`" in said
+    assert "did you mean `large`?" in said
+
+
+def test_another_router_and_another_budget(lab: Lab, recorded: Path, routers: str) -> None:
+    lab.run("run", recorded.name, "--out", "run", "--limit", "10")
+    report = lab.report("replay", "run", "--router", f"{routers}:first")
+    assert (row(report, "mine.py:first")["n"], row(report, "mine.py:first")["shares"]) == (10, {"large": 1.0})
+    tight = lab.report("replay", "run", "--budget", "0.001")
+    assert row(tight, "plan")["shares"] == {"small": 1.0}
+
+
+def test_what_counts_no_tokens_cannot_be_billed_anew(lab: Lab) -> None:
+    draw = Random("tokens")
+    rows = [record(n, draw) for n in range(12)]
+    for each in rows[:5]:
+        each["outcomes"]["small"].update(input_tokens=None, output_tokens=None)
+    write_lines(lab.folder / "rec.jsonl", rows)
+    lab.run("run", "rec.jsonl", "--out", "run")
+    (lab.folder / "prices.toml").write_text("[small]\ninput = 1.0\noutput = 1.0\n", encoding="utf-8")
+    done = lab.run("replay", "run", "--prices", "prices.toml", "--out", "anew")
+    assert "5 of 12 records of small count no tokens: what they would cost is unknown" in done.stderr
+    assert row(lab.report("report", "anew"), "model:small")["cost_per_question"] is None
+
+
+def test_kept_calls_are_replayed_and_no_others_are_made(lab: Lab, routers: str) -> None:
+    with CountingServer() as server:
+        suite = asking_suite(lab.folder / "suite", server.url, cases=4)
+        lab.run("run", str(suite), "--out", "run")
+        asked = sum(server.requests.values())
+        (lab.folder / "prices.toml").write_text("[sums]\ninput = 20\noutput = 100\n", encoding="utf-8")
+        report = lab.report("replay", "run", "--router", f"{routers}:first", "--prices", "prices.toml")
+        found = row(report, "mine.py:first")
+        assert (found["score"], found["cost_per_question"]) == (1.0, pytest.approx(10 * (50 * 2 + 5 * 10) / 1e6))
+        for path in sorted((lab.folder / "run" / "calls").glob("*.jsonl")):
+            if "times 2?" in path.read_text(encoding="utf-8"):
+                path.unlink()
+        done = lab.run("replay", "run", code=1)
+        assert "1 results could not be replayed, since a call was not made before; the first: q2" in done.stderr
+        assert sum(server.requests.values()) == asked

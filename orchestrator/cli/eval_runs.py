@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.evals.comparison import Comparison
     from orchestrator.evals.report import Report
     from orchestrator.evals.runner import How, Job
-    from orchestrator.evals.store import Store
+    from orchestrator.evals.store import Done, Store
     from orchestrator.evals.suite import Gates, Suite
     from orchestrator.render import Screen
 
@@ -99,7 +99,7 @@ def suite_of(settings: dict[str, object]) -> Suite:
     from orchestrator.evals.suite import find_suite, load_suite
 
     data = [Path(str(path)) for path in _texts(settings, "data")]
-    read = _with_routers(load_suite(find_suite(str(settings["suite"])), data), settings)
+    read = _replayed(_with_routers(load_suite(find_suite(str(settings["suite"])), data), settings), settings)
     check_systems(read)
     return read
 
@@ -119,6 +119,27 @@ def _with_routers(read: Suite, settings: dict[str, object]) -> Suite:
             for merge in merges or [None]
         ]
     )
+
+
+def _replayed(read: Suite, settings: dict[str, object]) -> Suite:
+    """The suite at the prices and with the budget of a replay."""
+    from dataclasses import replace
+    from decimal import Decimal
+
+    from orchestrator.evals.replay import at_prices, read_prices
+
+    if settings.get("prices"):
+        read = at_prices(read, read_prices(Path(str(settings["prices"])), read))
+    budget = settings.get("budget")
+    return read if budget is None else replace(read, budget=Decimal(str(budget)))
+
+
+def _told_of_replay(settings: dict[str, object], suite: Suite, done: list[Done]) -> list[str]:
+    """What of an eval could not be replayed."""
+    from orchestrator.evals.replay import not_replayed, read_prices, unpriced
+
+    prices = read_prices(Path(str(settings["prices"])), suite) if settings.get("prices") else {}
+    return [*unpriced(suite, prices), *not_replayed(done)]
 
 
 def how_of(settings: dict[str, object]) -> How:
@@ -142,6 +163,7 @@ def how_of(settings: dict[str, object]) -> How:
         seed=cast("int", settings["seed"]),
         max_cost=None if cost is None else Decimal(str(cost)),
         traces=bool(settings["traces"]),
+        replay=Path(str(settings["replay"])) if settings.get("replay") else None,
     )
 
 
@@ -224,7 +246,12 @@ def _run(jobs: list[Job], store: Store, suite: Suite, how: How, screen: Screen) 
     from orchestrator.pipeline.assembly import SAFE_BUDGET
     from orchestrator.render.evals import EvalBar
 
-    if how.max_cost is None and suite.recorded is None and any(job.spends(suite) for job in jobs):
+    if (
+        how.max_cost is None
+        and suite.recorded is None
+        and how.replay is None
+        and any(job.spends(suite) for job in jobs)
+    ):
         screen.note(f"no --max-cost was given: the whole eval spends at most ${SAFE_BUDGET}")
         how = replace(how, max_cost=SAFE_BUDGET)
     with EvalBar(len(jobs), screen) as bar:
@@ -255,7 +282,8 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
         suite, done, run=store.name, head=head, split=how.split, seed=how.seed, against=gates.no_worse_than
     )
     broken = (*broken_gates(found, gates), *_behind(store, suite, settings))
-    found = replace(found, gates=broken, notes=(*found.notes, *apart_lines(done)))
+    notes = (*found.notes, *apart_lines(done), *_told_of_replay(settings, suite, done))
+    found = replace(found, gates=broken, notes=notes)
     store.keep_report(document(found))
     report_table(found, screen)
     if screen.json:

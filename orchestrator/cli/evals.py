@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.eval_replay import replay
 from orchestrator.cli.eval_runs import (
     Ends,
     carry_out,
@@ -25,6 +26,8 @@ from orchestrator.cli.run_options import PreferName
 __all__ = ["app"]
 
 app = typer.Typer(help="Is a router worth its money? Suites, baselines, intervals, a verdict.", no_args_is_help=True)
+
+app.command("replay")(replay)
 
 RunArgument = Annotated[str, typer.Argument(help="An eval: its name, the beginning of it, a folder, or `last`.")]
 AllowErrors = Annotated[bool, typer.Option("--allow-errors", help="Exit with 0 although cases ended in errors.")]

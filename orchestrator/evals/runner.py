@@ -18,6 +18,7 @@ from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.matrix import Split
 from orchestrator.evals.named import named_object
 from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
+from orchestrator.evals.replay import KeptReplies
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
 from orchestrator.messages import Decision
@@ -50,6 +51,8 @@ class How:
     max_cost: Decimal | None = None
     """USD for the whole eval."""
     traces: bool = True
+    replay: Path | None = None
+    """Folder of the eval whose calls stand in for all calls of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ async def run_jobs(
     paces = {name: pace(limit) for name, limit in suite.limits.items()}
     purse = Purse(how.max_cost, sum(before.values(), Decimal(0)))
     runner = _Runner(suite, store, how, purse, before, paces, _recorded_door(suite))
+    if how.replay is not None:
+        runner.replies = KeptReplies(sorted((how.replay / "calls").glob("*.jsonl")))
     runner.texts = suite.recorded is None or suite.recorded.answers
     waiting = iter(jobs)
 
@@ -218,6 +223,8 @@ class _Runner:
     """What jobs that are done anew have cost already."""
     paces: Mapping[str, Pace]
     recorded: dict[str, Provider]
+    replies: KeptReplies | None = None
+    """Of an earlier eval, where nobody is to be called."""
     texts: bool = True
     """Whether replies are texts; else only who gave them is known."""
 
@@ -252,6 +259,8 @@ class _Runner:
     def _doors(self, job: Job, file: CallFile) -> dict[str, Provider]:
         if self.recorded or not job.pool.models:
             return self.recorded
+        if self.replies is not None:
+            return dict.fromkeys(doors(None), self.replies)
         before = ReplayProvider(file.path) if file.path.exists() else None
         return {name: KeptCalls(PacedProvider(door, self.paces), file, before) for name, door in doors(None).items()}
 

@@ -11,6 +11,7 @@ from orchestrator.providers.recorded import (
     join_recorded,
     read_recorded,
     recorded_from,
+    repriced,
     tile_recorded,
 )
 from orchestrator.providers.replay import RecordingProvider, ReplayProvider
@@ -45,5 +46,6 @@ __all__ = [
     "key_of",
     "read_recorded",
     "recorded_from",
+    "repriced",
     "tile_recorded",
 ]

@@ -19,7 +19,7 @@ from orchestrator.content import shown
 from orchestrator.errors import ConfigError, ProviderError, nearest
 from orchestrator.messages import Message, Question, Usage
 from orchestrator.pool import Agent, Model, Pool
-from orchestrator.pool.descriptors import config_error
+from orchestrator.pool.descriptors import Price, config_error
 from orchestrator.providers.base import Completion, OnText, Quote, Request
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "join_recorded",
     "read_recorded",
     "recorded_from",
+    "repriced",
     "tile_recorded",
 ]
 
@@ -211,6 +212,21 @@ def join_recorded(files: Sequence[RecordedFile]) -> RecordedFile:
         {name: answer for file in files for name, answer in file.references.items()},
         own_split=all(file.own_split for file in files),
     )
+
+
+def repriced(file: RecordedFile, prices: Mapping[str, Price]) -> RecordedFile:
+    """The file as it would be at other prices, by model; an outcome that counts no tokens then has no known cost."""
+    cases = {
+        name: replace(case, takes={who: _billed(take, prices.get(who)) for who, take in case.takes.items()})
+        for name, case in file.cases.items()
+    }
+    return _assemble(file.path, cases, file.scores, file.references, own_split=file.own_split)
+
+
+def _billed(take: Take, price: Price | None) -> Take:
+    if price is None:
+        return take
+    return replace(take, cost=price.cost(take.usage) if take.usage.total else None)
 
 
 def tile_recorded(file: RecordedFile, cases: int) -> RecordedFile:

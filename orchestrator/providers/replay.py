@@ -20,7 +20,16 @@ from orchestrator.providers.answers import rows, table
 from orchestrator.providers.base import Completion, OnText, Preparing, Provider, Request
 from orchestrator.providers.faults import parsed
 
-__all__ = ["RecordingProvider", "ReplayProvider", "call_key", "note_keys", "noted_keys", "read_cassette"]
+__all__ = [
+    "CassetteCall",
+    "RecordingProvider",
+    "ReplayProvider",
+    "call_key",
+    "completed",
+    "note_keys",
+    "noted_keys",
+    "read_cassette",
+]
 
 _REQUEST = TypeAdapter(Request)
 _NOTE = b'{"keys": '
@@ -45,7 +54,7 @@ class _Failure(BaseModel):
     usage: Usage | None = None
 
 
-class _Entry(BaseModel):
+class CassetteCall(BaseModel):
     """One recorded call: what was asked of whom, and the completion or failure that came of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +113,9 @@ class RecordingProvider:
         self, model: Model, request: Request, *, completion: Completion | None = None, failure: _Failure | None = None
     ) -> None:
         asked = _asked(request)
-        entry = _Entry(key=_key(model, asked), model=model.name, request=asked, completion=completion, failure=failure)
+        entry = CassetteCall(
+            key=_key(model, asked), model=model.name, request=asked, completion=completion, failure=failure
+        )
         with self._path.open("a", encoding="ascii", newline="\n") as cassette:
             cassette.write(json.dumps(entry.model_dump(mode="json")) + "\n")  # escaped: a model may write half a pair
 
@@ -114,7 +125,7 @@ class ReplayProvider:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting: dict[str, list[_Entry]] = defaultdict(list)
+        self._waiting: dict[str, list[CassetteCall]] = defaultdict(list)
         for entry in read_cassette(path):
             self._waiting[entry.key].append(entry)
 
@@ -124,15 +135,7 @@ class ReplayProvider:
         entries = self._waiting.get(_key(model, asked))
         if not entries:
             raise ReplayMismatch(self._unexpected(model, asked))
-        entry = entries.pop(0)
-        if entry.failure is not None:
-            if on_text is not None and entry.failure.partial:
-                on_text(entry.failure.partial)
-            raise _error(entry.failure)
-        completion = entry.completion or Completion("")
-        if on_text is not None and completion.text:
-            on_text(completion.text)
-        return completion
+        return completed(entries.pop(0), on_text)
 
     def holds(self, model: Model, request: Request) -> bool:
         """Whether the call is among those recorded and not made yet."""
@@ -166,7 +169,19 @@ class ReplayProvider:
         return f"{problem}; the nearest recorded one differs:\n" + "\n".join(map(_shortened, lines))
 
 
-def read_cassette(path: Path) -> list[_Entry]:
+def completed(entry: CassetteCall, on_text: OnText | None) -> Completion:
+    """What a recorded call gave; raises the failure that it ended in."""
+    if entry.failure is not None:
+        if on_text is not None and entry.failure.partial:
+            on_text(entry.failure.partial)
+        raise _error(entry.failure)
+    completion = entry.completion or Completion("")
+    if on_text is not None and completion.text:
+        on_text(completion.text)
+    return completion
+
+
+def read_cassette(path: Path) -> list[CassetteCall]:
     """The calls of a cassette; raises `ConfigError` naming file and line."""
     lines = enumerate(_lines(path), start=1)
     return [_entry(line, path, number) for number, line in lines if not line.startswith(_NOTE)]
@@ -194,9 +209,9 @@ def _lines(path: Path) -> list[bytes]:
         raise ConfigError(problem, file=shown(path), expected="a cassette (JSON lines)") from error
 
 
-def _entry(line: bytes, path: Path, number: int) -> _Entry:
+def _entry(line: bytes, path: Path, number: int) -> CassetteCall:
     try:
-        entry = _Entry.model_validate(json.loads(line))
+        entry = CassetteCall.model_validate(json.loads(line))
         what = "neither a completion nor a failure" if entry.completion is None and entry.failure is None else ""
     except ValidationError as error:
         what = error.errors(include_url=False)[0]["msg"]
@@ -229,7 +244,7 @@ def _text(model: str, asked: dict[str, object]) -> str:
     return json.dumps({"model": model, **asked, **_ONCE}, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def _pretty(entry: _Entry) -> str:
+def _pretty(entry: CassetteCall) -> str:
     return _text(entry.model, entry.request)
 
 
