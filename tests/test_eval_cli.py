@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from orchestrator.evals.cases import EvalCase
+from orchestrator.evals.code import Code
 from tests.eval_world import (
     KEY,
     PRICE,
@@ -573,3 +576,56 @@ def test_kept_calls_are_replayed_and_no_others_are_made(lab: Lab, routers: str) 
         done = lab.run("replay", "run", code=1)
         assert "1 results could not be replayed, since a call was not made before; the first: q2" in done.stderr
         assert sum(server.requests.values()) == asked
+
+
+SQUARE = ["assert square(3) == 9"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "tests", "score", "why"),
+    [
+        ("def square(x): return x * x", SQUARE, 1.0, "the tests pass"),
+        ("Sure:\n```python\ndef square(x):\n    return x * x\n```\nThat is it.", SQUARE, 1.0, "the tests pass"),
+        ("def square(x): return x", SQUARE, 0.0, "AssertionError"),
+        ("def square(x): return x * x", [*SQUARE, "assert square(2) == 5"], 0.0, "AssertionError"),
+        ("I do not know", SQUARE, 0.0, "SyntaxError"),
+        ("", SQUARE, 0.0, "NameError"),
+        ("raise SystemExit(0)", SQUARE, 0.0, "ended by itself"),
+        ("import os; os._exit(0)", SQUARE, 0.0, "ended by itself with 0"),
+        ("while True: pass", SQUARE, 0.0, "the code takes more than 1 s"),
+        ("import time; time.sleep(60)", SQUARE, 0.0, "the code takes more than 1 s"),
+        ("x = 'x' * (1 << 30)", SQUARE, 0.0, "MemoryError"),
+        ("open('big', 'w').write('x' * (1 << 22))", SQUARE, 0.0, "the tests fail"),
+        ("import os; assert 'SUMS_KEY' not in os.environ\ndef square(x): return x * x", SQUARE, 1.0, "the tests pass"),
+        (
+            "import subprocess; subprocess.Popen(['sleep', '50'])\ndef square(x): return 9",
+            SQUARE,
+            1.0,
+            "the tests pass",
+        ),
+    ],
+)
+def test_code_is_run_within_limits(answer: str, tests: list[str], score: float, why: str) -> None:
+    case = EvalCase(id="c", question="Write square.", reference=tuple(tests))
+    found = Code(seconds=1, megabytes=256).score(answer, case)
+    assert (found.score, why in found.why) == (score, True), found.why
+
+
+def test_code_sees_no_network_where_the_system_can_take_it_away() -> None:
+    if subprocess.run(["unshare", "--map-root-user", "--net", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody unshare the network")
+    with CountingServer() as server:
+        answer = f"import urllib.request as u\nu.urlopen('{server.url}', timeout=1)"
+        found = Code(seconds=5).score(answer, EvalCase(id="c", question="?", reference=("pass",)))
+    assert "Error" in found.why
+
+
+def test_code_is_not_run_unless_asked_for(lab: Lab) -> None:
+    cases = [{"id": "c", "question": "Say (lambda:0)()", "reference": "assert True"}]
+    suite = own_suite(lab, head=HEAD + 'scorer = { name = "code", seconds = 5 }\n', cases=cases)
+    said = "own/suite.toml: `suite.scorer`: runs code that models wrote; expected --allow-code on the command line"
+    for command in ("validate", "run"):
+        assert said in lab.run(command, suite, code=2).stderr
+    assert row(lab.report("run", suite, "--allow-code"), "plan")["score"] == 1.0
+    own_suite(lab, head=HEAD + 'scorer = { name = "code", second = 5 }\n', cases=cases)
+    assert "unknown key `second`" in lab.run("validate", suite, "--allow-code", code=2).stderr

@@ -99,7 +99,8 @@ def suite_of(settings: dict[str, object]) -> Suite:
     from orchestrator.evals.suite import find_suite, load_suite
 
     data = [Path(str(path)) for path in _texts(settings, "data")]
-    read = _replayed(_with_routers(load_suite(find_suite(str(settings["suite"])), data), settings), settings)
+    found = load_suite(find_suite(str(settings["suite"])), data, allow_code=bool(settings.get("allow_code")))
+    read = _replayed(_with_routers(found, settings), settings)
     check_systems(read)
     return read
 

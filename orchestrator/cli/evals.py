@@ -30,6 +30,9 @@ app = typer.Typer(help="Is a router worth its money? Suites, baselines, interval
 app.command("replay")(replay)
 
 RunArgument = Annotated[str, typer.Argument(help="An eval: its name, the beginning of it, a folder, or `last`.")]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Let the scorer `code` run what models wrote, in a process with limits.")
+]
 AllowErrors = Annotated[bool, typer.Option("--allow-errors", help="Exit with 0 although cases ended in errors.")]
 JunitOption = Annotated[
     Path | None, typer.Option("--junit", help="Write a JUnit file as well.", metavar="FILE", dir_okay=False)
@@ -89,6 +92,7 @@ def run(
         float, typer.Option("--alpha", help="How sure --baseline has to be.", metavar="P", min=0.0, max=1.0)
     ] = 0.05,
     allow_errors: AllowErrors = False,
+    allow_code: AllowCode = False,
     junit: JunitOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -116,6 +120,7 @@ def run(
         "gates": {**gates, "no_worse_than": no_worse_than},
         "baseline": None if baseline is None else str(store_of(baseline).folder.resolve()),
         "alpha": alpha,
+        "allow_code": allow_code,
     }
     read, how = suite_of(settings), how_of(settings)
     gates_of(settings, read)
@@ -314,6 +319,7 @@ def validate(
     suite: Annotated[str | None, typer.Argument(help="A suite; with --schema none.", show_default=False)] = None,
     *,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a suite.")] = False,
+    allow_code: AllowCode = False,
     json: JsonOption = False,
 ) -> None:
     """Check a suite with its cases, pool, scorer and systems; nothing is run."""
@@ -326,7 +332,7 @@ def validate(
         return
     if suite is None:
         raise typer.BadParameter("name a suite, or --schema")
-    screen, read = Screen(json=json), load_suite(find_suite(suite))
+    screen, read = Screen(json=json), load_suite(find_suite(suite), allow_code=allow_code)
     check_systems(read)
     counts = {split: sum(case.split == split for case in read.cases) for split in ("train", "test")}
     systems = [each.name for each in read.candidates]

@@ -307,7 +307,7 @@ def scorer_named(name: str, settings: Mapping[str, object] | None = None) -> Sco
         raise ConfigError(
             f"there is no scorer `{name}`",
             field="scorer",
-            expected="one of " + ", ".join(SCORERS),
+            expected="one of " + ", ".join((*SCORERS, "code")),
             suggestion=nearest(name, SCORERS),
         )
     kind = SCORERS[name]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from orchestrator.content import builtin, read_toml, shown
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.evals.cases import EvalCase
+from orchestrator.evals.code import Code
 from orchestrator.evals.loaders import load_cases, load_outcomes
 from orchestrator.evals.matrix import Split
 from orchestrator.evals.named import located, named_object, short_name
@@ -144,8 +145,10 @@ def find_suite(name: str) -> Path:
     raise ConfigError("does not exist", file=name, field="suite", expected=expected, suggestion=nearest(name, known))
 
 
-def load_suite(path: Path, data: Sequence[Path] = ()) -> Suite:
+def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = False) -> Suite:
     """Read a suite, or a file of recorded outcomes as one; `data` stands in for its own cases.
+
+    Code in answers is run only with `allow_code`.
 
     Raises `ConfigError` naming file, field, what was expected and the nearest valid name.
     """
@@ -162,7 +165,9 @@ def load_suite(path: Path, data: Sequence[Path] = ()) -> Suite:
         if not paths:
             raise ConfigError("names no cases", file=file, field="suite.data", expected="`data` or `recorded`")
         name, pool = head.name or here.resolve().name, _pool(head.pool, here)
-        suite = Suite(file, name, head.description, pool, _cases(paths), _scorer(head, here, file))
+        suite = Suite(
+            file, name, head.description, pool, _cases(paths), _scorer(head, here, file, allow_code=allow_code)
+        )
         _check_references(suite, paths)
     _check_limits(read.limits, suite)
     docs = here / head.docs if head.docs else None
@@ -217,7 +222,7 @@ def _cases(paths: Sequence[Path]) -> tuple[EvalCase, ...]:
     return tuple(found.values())
 
 
-def _scorer(head: _Head, here: Path, file: str) -> Scorer:
+def _scorer(head: _Head, here: Path, file: str, *, allow_code: bool) -> Scorer:
     given: Mapping[str, object] = {"name": head.scorer} if isinstance(head.scorer, str) else head.scorer
     name = str(given.get("name", ""))
     try:
@@ -226,7 +231,12 @@ def _scorer(head: _Head, here: Path, file: str) -> Scorer:
             if not isinstance(made, Scorer):
                 raise ConfigError(f"`{name}` is no scorer", expected="an object with a name and `score(answer, case)`")
             return made
-        return scorer_named(name, {key: value for key, value in given.items() if key != "name"})
+        made_of = {key: value for key, value in given.items() if key != "name"}
+        if name == Code.name:
+            if not allow_code:
+                raise ConfigError("runs code that models wrote", expected="--allow-code on the command line")
+            return cast("Scorer", checked(Code, made_of, file=file, where="suite.scorer"))
+        return scorer_named(name, made_of)
     except ConfigError as error:
         field = f"suite.{error.field or 'scorer'}".replace("suite.scorer " + name, "suite.scorer")
         raise ConfigError(
