@@ -115,7 +115,8 @@ def _file(text: str, tables: Sequence[str]) -> re.Match[str] | None:
     """Where the text names a file: one with blanks in its name too, where it was given."""
     if spaced := _pattern([name for name in tables if " " in name], text):
         known = re.compile(
-            rf"(?:\b(?:in|from|of|for) )?(?:the )?(?:\b(?:file|table) )?[\"'`]?((?:{spaced})\.(?:csv|tsv|txt))\b[\"'`]?,?",
+            r"(?:\b(?:in|from|of|for) )?(?:the )?(?:\b(?:file|table) )?"
+            rf"[\"'`]?((?:{spaced})\.(?:csv|tsv|txt))\b[\"'`]?,?",
             re.IGNORECASE,
         )
         if found := known.search(text):
