@@ -34,7 +34,7 @@ check: $(READY)  ## lint, format, strict types, import floors, house rules
 	@$(CLEAN) $(BIN)/pytest -q tests/test_architecture.py
 
 slow: $(READY)  ## the slow tests; needs a package index
-	@$(CLEAN) $(BIN)/pytest -m slow --timeout 900
+	@$(CLEAN) $(BIN)/pytest -m slow -n auto --timeout 900
 
 docs: $(READY)  ## make the pictures of the README anew, and the cases of our own suites
 	@$(CLEAN) $(BIN)/python docs/make.py

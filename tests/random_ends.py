@@ -40,12 +40,14 @@ def _status_faults(watcher: Watcher, decision: Decision) -> list[str]:
         for n, made in watcher.started.items()
         if n in watcher.replied and made.goal.artifact == decision.goal
     }
-    doubts = [watcher.started[number].agent for number in watcher.failed if number in watcher.doubts]
-    doubts = [name for name in doubts if world.experts[name].effects and not world.experts[name].idempotent]
-    if doubts and (decision.status != "escalated" or "in doubt" not in watcher.ends):
-        return [f"{decision.status}, though {doubts} may have had their effects"]
+    doubts = _doubts(watcher)
+    once = [watcher.started[number].agent for number in watcher.failed if number in watcher.doubts]
+    once = [name for name in once if world.experts[name].effects and not world.experts[name].idempotent]
+    if once and (decision.status != "escalated" or "in doubt" not in watcher.ends):
+        return [f"{decision.status}, though {once} may have had their effects"]
     if decision.status == "escalated":
         faults = [] if decision.answer is None and watcher.ends else ["escalated without saying why"]
+        faults += [] if "in doubt" in watcher.ends else _not_told(doubts, decision)  # it tells of the first
         halted = watcher.ends & {"in doubt", "stopped"}
         return faults + ([f"escalated, though {decision.goal} is there"] if given and not halted else [])
     causes = set(watcher.causes)
@@ -53,7 +55,8 @@ def _status_faults(watcher: Watcher, decision: Decision) -> list[str]:
         causes.add("analyses")
     if any(reason.startswith("limit:") for reason in decision.reasons):
         causes.add("limit")
-    faults: list[str] = []
+    causes |= {f"{name} in doubt" for name in doubts}
+    faults = _not_told(doubts, decision)
     if not given or decision.answer is None:
         faults.append("decided without a reply")
     if decision.goal != world.goals[0] and "demoted" not in causes:
@@ -67,3 +70,15 @@ def _status_faults(watcher: Watcher, decision: Decision) -> list[str]:
         if " went without " in cause and cause not in told:
             faults.append(f"not said: {cause}")
     return faults
+
+
+def _doubts(watcher: Watcher) -> list[str]:
+    """Experts that may have had an effect although their attempts failed, where nobody else reached the goal."""
+    reached = {watcher.started[number].goal for number in watcher.replied}
+    failed = [watcher.started[number] for number in watcher.failed if number in watcher.doubts]
+    return [made.agent for made in failed if watcher.world.experts[made.agent].effects and made.goal not in reached]
+
+
+def _not_told(doubts: list[str], decision: Decision) -> list[str]:
+    told = [name for name in doubts if any(f"doubt: {name} may have done it" in each for each in decision.reasons)]
+    return [f"not said: {name} may have done it" for name in doubts if name not in told]

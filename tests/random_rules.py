@@ -240,12 +240,12 @@ class Watcher:
         self._check(False, f"plan {event.goal} {event.steps}: {told}")
 
     def _plan_faults(self, event: Planned, under_way: frozenset[int]) -> list[str]:
-        goal, faults = event.goal, list[str]()
-        have = self._have(goal, under_way)
+        goal, have = event.goal, self._have(event.goal, under_way)
         taken = {c.agent for c in event.candidates if c.why_not == "serves another analysis"}
         taken |= self._left_to_another(event, taken)
         weights = {d.name: self._weight(d, goal, under_way) for d in self.world.experts.values()}
         weights |= dict.fromkeys(taken)
+        faults = [f"{name} serves no other analysis" for name in taken if self.world.analyses == 1]
         for candidate in event.candidates:
             faults += self._candidate_faults(candidate, weights)
         best = cost_of(goal.artifact, self.world.experts.values(), have, weights)

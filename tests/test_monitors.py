@@ -230,6 +230,20 @@ def test_monitors_look_again_after_one_is_avoided(tmp_path: Path) -> None:
     assert (ran.called(), guard.looks) == (["z"], 3)
 
 
+def test_who_is_left_of_a_step_after_one_is_avoided_is_looked_at_again(tmp_path: Path) -> None:
+    """`left` is avoided; what was to be taken beside it has not been let through by that."""
+    book = Book()
+    guard = Says("guard", [Signal(0.9, "avoid", "down", ("left",)), Signal(0.9, "stop", "no entry"), None])
+    members = [
+        book.expert("left", produces="l", skill=0.9),
+        book.expert("spare", produces="l", skill=0.2),
+        book.expert("right", produces="r"),
+        book.expert("both", consumes=("l", "r")),
+    ]
+    ran = _ran(members, tmp_path, guard)
+    assert (ran.decision.status, book.calls) == ("escalated", {})
+
+
 def test_monitors_look_side_by_side(tmp_path: Path) -> None:
     started = {"a": asyncio.Event(), "b": asyncio.Event()}
 
