@@ -146,7 +146,7 @@ def test_agents_are_listed_and_shown(cli: Cli) -> None:
 
 def test_agents_schema_describes_a_descriptor_file(cli: Cli) -> None:
     made = document(cli("agents", "schema"))
-    assert set(made["properties"]) == {"pool", "models", "agents"}
+    assert set(made["properties"]) == {"pool", "models", "agents", "risks"}
     assert "skill" in made["$defs"]["Agent"]["properties"]
 
 
