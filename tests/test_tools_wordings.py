@@ -53,6 +53,7 @@ SUMS = (
     Sum("percentage increase from 50 to 60", Fraction(60 - 50, 50) * 100, "%"),
     Sum("percentage decrease from 80 to 60", Fraction(80 - 60, 80) * 100, "%"),
     Sum("20 out of 80 as a percentage", Fraction(20, 80) * 100, "%"),
+    Sum("20 out of 80 as a percent", Fraction(20, 80) * 100, "%"),
     Sum("increase 50 by 10", 50 + 10),
     Sum("80 decreased by 15", 80 - 15),
     Sum("what is 5 more than 12", 12 + 5),

@@ -37,8 +37,8 @@ TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 NUMBER_WORD = re.compile(
     rf"\b(?:({'|'.join(TENS)})(?:[- ]({'|'.join(SMALL[1:10])}))?|({'|'.join(SMALL)}))\b(?!-)", re.IGNORECASE
 )
-PERCENT = re.compile(r"(?:(?<=[0-9)])|(?<=\b[a-z])) ?(?:percent|per cent|pct)\b(?! ?[0-9(])")
-"""The word behind a number or a letter; between two numbers it would be taken for the sign of a remainder."""
+PERCENT = re.compile(r"(?:(?<=[0-9)])|(?<=\b[a-z])(?<!(?:as|is|to|in) a)) ?(?:percent|per cent|pct)\b(?! ?[0-9(])")
+"""The word behind a number or a variable, not an article; between two numbers it would be the sign of a remainder."""
 ONE_OF = re.compile(r"\b(half )?a (?=(?:hundred|thousand|million|billion|trillion)\b)")
 
 LEADS = re.compile(
