@@ -87,7 +87,8 @@ def near_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def child_env(near_only: Path) -> dict[str, str]:
     """The environment for a process that a test starts: clean, plain, 120 columns, loopback only."""
     fixed = {"PYTHONPATH": str(near_only), "NO_COLOR": "1", "COLUMNS": "120", "PYTHONUTF8": "1"}
-    return {**os.environ, **fixed}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # few users set it
+    return {**inherited, **fixed}
 
 
 class Cli(Protocol):

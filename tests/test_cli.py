@@ -396,14 +396,15 @@ def test_a_disk_that_fills_up_is_said(child_env: dict[str, str], tmp_path: Path)
     assert done.stderr == "error: the trace cannot be written: File too large; --no-trace runs without one\n"
 
 
+@pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("options", ["", "--quiet", "--json", "--stream", "--no-trace"])
 def test_a_standard_output_that_is_full_is_not_blamed_on_the_trace(
-    child_env: dict[str, str], tmp_path: Path, options: str
+    child_env: dict[str, str], tmp_path: Path, options: str, *, buffered: bool
 ) -> None:
     command = f"exec {COMMAND} run '{QUESTION}' {options} > /dev/full"
     done = subprocess.run(
         ["sh", "-c", command],
-        env=child_env,
+        env=child_env if buffered else {**child_env, "PYTHONUNBUFFERED": "1"},
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",

@@ -58,12 +58,27 @@ def main() -> None:
         _prepare_streams(nowhere)
         try:
             app(auto_envvar_prefix="ORCHESTRATOR")
+        except SystemExit as end:
+            if (problem := _unwritten(nowhere)) and not end.code:
+                _end(f"standard output cannot be written: {problem}", FAILED)
+            raise
         except ConfigError as error:
             _end(str(error), USAGE)
         except OSError as error:
+            _unwritten(nowhere)
             _end(os_problem(error), FAILED)
         except OrchestratorError as error:
             _end(str(error), FAILED)
+
+
+def _unwritten(nowhere: TextIO) -> str | None:
+    """Write out what is buffered while a failure can still be said: what was wrong, if anything."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = nowhere  # the interpreter would try again as it ends
+        return os_problem(error)
+    return None
 
 
 def _prepare_streams(nowhere: TextIO) -> None:

@@ -156,6 +156,7 @@ def test_a_streams_connection_is_used_again() -> None:
 
 WATCHED = """
 import asyncio, sys, threading
+from orchestrator.budget import Left
 from orchestrator.messages import Message
 from orchestrator.pool import Model
 from orchestrator.providers import ModelCall
@@ -188,7 +189,7 @@ async def run():
         print(error.kind, seen)
     await asyncio.gather(*(call.prepare() for call in calls))
     prepared = len(seen)
-    replies = await asyncio.gather(*(call.work(call.quote(None)) for call in calls))
+    replies = await asyncio.gather(*(call.work(call.quote(Left())) for call in calls))
     print(*(reply.value.text for reply in replies))
     print(len(seen) == prepared or seen, [name for name in SDKS if (name, True) in seen])
 

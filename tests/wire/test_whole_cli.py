@@ -285,7 +285,9 @@ def test_ctrl_c_in_a_call_that_hangs_leaves_a_whole_trace(server: WireServer, sh
     assert (ended.how, ended.decision) == ("cancelled", None)
     assert verify(trace, head=trace.head).passed
     assert len([event for event in trace.events if isinstance(event, TryStarted)]) == 1
-    assert [event for event in trace.events if isinstance(event, TryEnded)] == [], "in flight (SEMANTICS §8)"
+    (broken_off,) = [event for event in trace.events if isinstance(event, TryEnded)]
+    assert broken_off.cancelled
+    assert not broken_off.exact, "the server may bill what it was asked (SEMANTICS §8)"
     (cut,) = read_cassette(shell.folder / "run.cassette")
     assert (cut.model, cut.completion, cut.failure and cut.failure.kind) == (f"openai:{ROUTER}", None, "timeout")
     replay = Shell(shell.env, shell.folder, {}).run("run", SUM, "--cassette", "run.cassette", code=1)
