@@ -66,6 +66,11 @@ PHRASE = re.compile(rf"\b(?:{'|'.join(sorted(PHRASES, key=len, reverse=True))})\
 DIVISOR = re.compile(r"\b(?:divided by|over) ([0-9]+/[0-9]+)(?![0-9.,/^%!]|,[0-9])")
 """A fraction behind a word for division is the divisor as a whole; from left to right it would be split."""
 
+POWER_OF_FRACTION = re.compile(
+    r"(?<![0-9.,/^*])(?<![/^*] )([0-9]+/[0-9]+)(?= (?:squared|cubed|(?:raised )?to the power|raised to)\b)"
+)
+"""A fraction before a word for a power is meant as a whole; the sign would take its denominator alone."""
+
 PLACES = r"(?:decimal places?|decimals|decimal digits?|places?|dp|d\.p)"
 FIGURES = r"(?:significant (?:figures?|digits?)|sig\.? figs?|s\.?f)"
 TO = r"(?:,? ?(?:rounded|correct|accurate|exact)?,? ?(?:to|off to|in|as|into|with|expressed as|written as) )"
@@ -181,7 +186,7 @@ def split_list(text: str) -> list[str]:
 
 def to_signs(text: str, *, variables: bool = False) -> str:
     """The text with every known phrase as its sign; without variables an x between numbers multiplies."""
-    text = DIVISOR.sub(r"/(\1)", words_to_signs(text))
+    text = POWER_OF_FRACTION.sub(r"(\1)", DIVISOR.sub(r"/(\1)", words_to_signs(text)))
     text = PHRASE.sub(lambda found: PHRASES[found.group()], text)
     if not variables and not re.search(r"(?<![0-9)% ])x|x(?! ?[-0-9(])", text):
         return text.replace("x", "*")
