@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from threading import RLock
+from typing import TypeVar
 
 from orchestrator.errors import BudgetExceeded, ConfigError, LimitName
 from orchestrator.messages import Usage
@@ -52,6 +53,8 @@ class Left:
 
 UNLIMITED = Left()
 
+Number = TypeVar("Number", Decimal, int)
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -61,14 +64,23 @@ class Reservation:
     usd: Decimal | None
     """None: the price is unknown; only possible without a money budget."""
     tokens: int
+    outer: Reservation | None = None
+    """The same, held in the ledger that this one lies within."""
 
 
 class Ledger:
-    """What a run has spent and holds reserved; safe to share between tasks and threads."""
+    """What a run has spent and holds reserved; safe to share between tasks and threads.
 
-    def __init__(self, budget: Budget | None = None) -> None:
+    One that lies `within` another reserves and settles there too, so that many runs, side by side or inside each
+    other, keep to one limit; `name` says in errors whose limit it is.
+    """
+
+    def __init__(self, budget: Budget | None = None, *, name: str = "", within: Ledger | None = None) -> None:
         self.budget = budget or Budget()
-        self._lock = RLock()
+        self.name = name
+        self._within = within
+        self.lock: RLock = within.lock if within else RLock()
+        """One for all levels, which are changed together."""
         self._open: dict[int, Reservation] = {}
         self._next = 0
         self._spent = Decimal(0)
@@ -95,7 +107,7 @@ class Ledger:
     @property
     def held(self) -> Decimal:
         """USD reserved by tries in flight."""
-        with self._lock:
+        with self.lock:
             return sum((r.usd for r in self._open.values() if r.usd), Decimal(0))
 
     @property
@@ -105,46 +117,62 @@ class Ledger:
 
     @property
     def remaining_usd(self) -> Decimal | None:
-        """USD that can still be reserved; None without a money limit."""
-        if self.budget.usd is None:
-            return None
-        with self._lock:
-            left = self.budget.usd - self._spent - self.held
-        return Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), left)
+        """USD that can still be reserved, at the level that has least; None without a money limit."""
+        with self.lock:
+            return _least(self._own_usd(), self._within.remaining_usd if self._within else None)
 
     @property
     def remaining_tokens(self) -> int | None:
-        """Tokens that can still be reserved; None without a token limit."""
-        if self.budget.tokens is None:
-            return None
-        with self._lock:
-            left = self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values())
-        return 0 if "tokens" in self._overdrawn else max(0, left)
+        """Tokens that can still be reserved, at the level that has least; None without a token limit."""
+        with self.lock:
+            return _least(self._own_tokens(), self._within.remaining_tokens if self._within else None)
 
     @property
     def left(self) -> Left:
         """What can still be reserved."""
         return Left(self.remaining_usd, self.remaining_tokens)
 
-    def obstacle(self, usd: Decimal | None, tokens: int) -> BudgetExceeded | None:
-        """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing."""
-        left = self.remaining_usd
+    def obstacle(self, usd: Decimal | None, tokens: int, *, nested: bool = False) -> BudgetExceeded | None:
+        """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing.
+
+        Of `nested` runs it says at which level it cannot.
+        """
+        with self.lock:
+            nested = nested or self._within is not None
+            whose = f" for {self.name or 'the outermost run'}" if nested else ""
+            own = self._own_obstacle(usd, tokens, whose)
+            return own or (self._within.obstacle(usd, tokens, nested=True) if self._within else None)
+
+    def _own_usd(self) -> Decimal | None:
+        if self.budget.usd is None:
+            return None
+        return Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), self.budget.usd - self._spent - self.held)
+
+    def _own_tokens(self) -> int | None:
+        if self.budget.tokens is None:
+            return None
+        left = self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values())
+        return 0 if "tokens" in self._overdrawn else max(0, left)
+
+    def _own_obstacle(self, usd: Decimal | None, tokens: int, whose: str) -> BudgetExceeded | None:
+        left = self._own_usd()
         if left is not None and usd is None:
-            return BudgetExceeded("usd", "the price is unknown, and there is a money budget")
+            return BudgetExceeded("usd", f"the price is unknown, and there is a money budget{whose}")
         if left is not None and usd is not None and usd > left:
-            return BudgetExceeded("usd", f"a try may cost ${usd:f}, ${left:f} of ${self.budget.usd:f} are left")
-        left_tokens = self.remaining_tokens
+            return BudgetExceeded("usd", f"a try may cost ${usd:f}, ${left:f} of ${self.budget.usd:f} are left{whose}")
+        left_tokens = self._own_tokens()
         if left_tokens is not None and tokens > left_tokens:
-            return BudgetExceeded("tokens", f"a try may take {tokens} tokens, {left_tokens} are left")
+            return BudgetExceeded("tokens", f"a try may take {tokens} tokens, {left_tokens} are left{whose}")
         return None
 
     def reserve(self, usd: Decimal | None, tokens: int = 0) -> Reservation:
         """Hold the worst case of a try; raises `BudgetExceeded` where it does not fit."""
-        with self._lock:
+        with self.lock:
             if obstacle := self.obstacle(usd, tokens):
                 raise obstacle
             self._next += 1
-            reservation = Reservation(self._next, usd, tokens)
+            outer = self._within.reserve(usd, tokens) if self._within else None
+            reservation = Reservation(self._next, usd, tokens, outer)
             self._open[reservation.number] = reservation
             return reservation
 
@@ -153,8 +181,10 @@ class Ledger:
 
         Where nobody can say what it cost, the reserve is booked, if that is known.
         """
-        with self._lock:
+        with self.lock:
             self._close(reservation)
+            if self._within and reservation.outer:
+                self._within.settle(reservation.outer, usd, usage, exact=exact)
             self._usage += usage
             if usd is None and reservation.usd is not None:
                 usd, exact = reservation.usd, False
@@ -168,14 +198,23 @@ class Ledger:
 
     def release(self, reservation: Reservation) -> None:
         """Give back a reservation of which nothing was spent."""
-        with self._lock:
+        with self.lock:
             self._close(reservation)
+            if self._within and reservation.outer:
+                self._within.release(reservation.outer)
 
     def give_back(self, reservation: Reservation) -> None:
         """Release a reservation if it is still held."""
-        with self._lock:
-            self._open.pop(reservation.number, None)
+        with self.lock:
+            if reservation.number in self._open:
+                self.release(reservation)
 
     def _close(self, reservation: Reservation) -> None:
         if self._open.pop(reservation.number, None) is None:
             raise ValueError(f"reservation {reservation.number} is not open")
+
+
+def _least(own: Number | None, outer: Number | None) -> Number | None:
+    if own is None or outer is None:
+        return outer if own is None else own
+    return min(own, outer)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from orchestrator.pool import Agent
 from orchestrator.protocol import Route
 from orchestrator.providers import REPAIRS, Call, Completion, Finish, ModelCall, Paid, Quote, Result
 from orchestrator.providers.base import SMALLEST_OUTPUT
-from orchestrator.runtime import RunContext
+from orchestrator.runtime import Enclosing, RunContext, enclosing
 from orchestrator.state import Failure, RunState, Underway, alike
 from orchestrator.tools import IdempotencyKey
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
@@ -156,10 +157,10 @@ def _attempts(state: RunState, context: RunContext) -> list[_Attempt]:
         goal = state.goal_of(route)
         busy = state.busy_with(goal) or any(other.goal == goal for other in found)
         if state.reached(goal) is None and not busy:
-            key = effect_key(context.journal.run_id, goal)
+            key = effect_key(context.within.key if context.within else context.journal.run_id, goal)
             number = state.attempts + len(found) + 1
             found.append(_Attempt(number, agent, goal, route, together, key, _went_without(agent, goal, state)))
-    counts = context.ledger.budget.tokens is not None  # a free model takes no money, but it takes tokens
+    counts = context.ledger.left.tokens is not None  # a free model takes no money, but it takes tokens
     models = [model for each in found if (model := context.facilities.pool.model_of(each.agent)) is not None]
     together.waiting = sum(counts or not model.free for model in models)
     return found
@@ -197,7 +198,7 @@ async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, co
         attempt.goal,
         paid.result.value,
         p=candidate.p or 0.0,
-        cost=paid.cost,
+        cost=_with_nested(paid.cost, attempt, context),
         usage=paid.usage,
         seconds=paid.seconds,
     )
@@ -212,6 +213,12 @@ async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, co
         )
     )
     return reply
+
+
+def _with_nested(cost: Decimal | None, attempt: _Attempt, context: RunContext) -> Decimal | None:
+    """What an attempt cost, with what the runs within it did."""
+    nested = context.tally.nested.get(attempt.number, Decimal(0))
+    return None if cost is None or nested is None else cost + nested
 
 
 def _failure(attempt: _Attempt, error: AttemptError, paid: Paid, context: RunContext) -> Failure:
@@ -311,7 +318,8 @@ async def _asked_tool(attempt: _Attempt, state: RunState, context: RunContext) -
     inputs, agent = _whole_inputs(attempt, state), attempt.agent
     tool = context.facilities.tools[agent.name]
     given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
-    value = await tool.call(given, context.facilities.resources, attempt.key)
+    with enclosing(Enclosing(context, attempt.number, agent.name, attempt.key)):
+        value = await tool.call(given, context.facilities.resources, attempt.key)
     if value is None or not as_text(value).strip():  # what nobody can read fails here, not in a merge
         raise AttemptError("gave an empty reply", kind="malformed")
     return Result(value)

@@ -10,7 +10,7 @@ from typing import Literal, assert_never
 
 from orchestrator.errors import AttemptError
 
-__all__ = ["Breaker", "BreakerChange", "BreakerState", "Clock", "Health"]
+__all__ = ["TOOL", "Breaker", "BreakerChange", "BreakerState", "Clock", "Health", "NestedHealth"]
 
 Clock = Callable[[], float]
 """Seconds that never go backwards, such as `time.monotonic`."""
@@ -23,6 +23,8 @@ COOLDOWN = 30.0
 LONGEST_COOLDOWN = 300.0
 PRIOR_SUCCESSES = 20
 SECONDS_OF_A_PROBE = 1.0
+TOOL = "tool:"
+"""How keys of tools begin."""
 TRIES_REMEMBERED = 100
 """How many tries the moving averages look back over."""
 
@@ -190,3 +192,46 @@ class Health:
         if breaker.state == before:
             return None
         return BreakerChange(breaker.key, before, breaker.state, breaker.until if breaker.state == "open" else None)
+
+
+class NestedHealth(Health):
+    """The health that a nested run sees: of tools its own, of models that of the run around it.
+
+    One server is as well for both; a tool's name may mean another tool in another pool.
+    """
+
+    def __init__(self, own: Health, outer: Health) -> None:
+        super().__init__(own.clock)
+        self._own = own
+        self._outer = outer
+
+    def _home(self, key: str) -> Health:
+        return self._own if key.startswith(TOOL) else self._outer
+
+    def breaker(self, key: str) -> Breaker:
+        """As in `Health`."""
+        return self._home(key).breaker(key)
+
+    def success_rate(self, key: str) -> float:
+        """As in `Health`."""
+        return self._home(key).success_rate(key)
+
+    def typical_seconds(self, key: str, prior: float) -> float:
+        """As in `Health`."""
+        return self._home(key).typical_seconds(key, prior)
+
+    def mean_output(self, key: str) -> float | None:
+        """As in `Health`."""
+        return self._home(key).mean_output(key)
+
+    def admit(self, key: str) -> tuple[int | None, BreakerChange | None]:
+        """As in `Health`."""
+        return self._home(key).admit(key)
+
+    def succeeded(self, key: str, number: int, seconds: float, output_tokens: int = 0) -> BreakerChange | None:
+        """As in `Health`."""
+        return self._home(key).succeeded(key, number, seconds, output_tokens)
+
+    def failed(self, key: str, number: int, error: AttemptError) -> BreakerChange | None:
+        """As in `Health`."""
+        return self._home(key).failed(key, number, error)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from time import monotonic, time
 from typing import Literal
@@ -28,11 +31,23 @@ from orchestrator.trace.events import (
     Rerouted,
     Returned,
     Superseded,
+    TryEnded,
     TryStarted,
 )
 from orchestrator.weights import Facilities, Weigher
 
-__all__ = ["Clocks", "ControlPurpose", "Disturb", "Faults", "OnStream", "RunContext", "Tally"]
+__all__ = [
+    "Clocks",
+    "ControlPurpose",
+    "Disturb",
+    "Enclosing",
+    "Faults",
+    "OnStream",
+    "RunContext",
+    "Tally",
+    "enclosing",
+    "enclosing_attempt",
+]
 
 ControlPurpose = Literal["router", "merge"]
 OnStream = Callable[[ControlPurpose, str], None]
@@ -64,6 +79,8 @@ class Tally:
     in_flight: set[int] = field(default_factory=set[int])
     unresolved: set[int] = field(default_factory=set[int])
     by_agent: dict[str, int] = field(default_factory=dict[str, int])
+    nested: dict[int, Decimal | None] = field(default_factory=dict[int, "Decimal | None"])
+    """USD that runs nested in an attempt cost; None where the price of a try is unknown."""
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
@@ -76,6 +93,9 @@ class Tally:
                 self.control_calls += 1
             case TryStarted(number=1, purpose="merge"):
                 self.merge_calls += 1
+            case TryEnded(attempt=int(attempt), nested=str()):
+                so_far = self.nested.get(attempt, Decimal(0))
+                self.nested[attempt] = None if so_far is None or event.usd is None else so_far + event.usd
             case Replied() | AttemptCancelled():
                 self.in_flight.discard(event.attempt)
             case AttemptFailed():
@@ -116,6 +136,13 @@ class RunContext:
     """What is kept for the merge agent's call."""
     on_text: OnStream | None = None
     """Is told what router and merge agent write, as it arrives."""
+    within: Enclosing | None = None
+    """The attempt of another run that this one takes place in."""
+
+    @property
+    def depth(self) -> int:
+        """1 for a run of its own, one more for each run that it takes place in."""
+        return 1 if self.within is None else self.within.context.depth + 1
 
     def asking(self, purpose: ControlPurpose) -> Ask:
         """Calls of models that are no attempts, through the gate; raises `AttemptError`."""
@@ -157,4 +184,41 @@ class RunContext:
 
     def late(self) -> str:
         """The reason of a run whose time is over."""
-        return f"limit:seconds: {self.gate.deadline - self.started:g} s are over"
+        own = self.ledger.budget.seconds
+        seconds = round(self.gate.deadline - self.started, 3)
+        lent = self.within is not None and (own is None or seconds < own)
+        return f"limit:seconds: {seconds:g} s are over{', all that the run around it had left' if lent else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosing:
+    """An attempt within which other runs may take place: they share its money, time and trace."""
+
+    context: RunContext
+    attempt: int
+    agent: str
+    key: str
+    """What an effect in it is known by."""
+
+    @property
+    def place(self) -> str:
+        """`RUN/ATTEMPT`."""
+        return f"{self.context.journal.run_id}/{self.attempt}"
+
+
+_ENCLOSING: ContextVar[Enclosing | None] = ContextVar("enclosing", default=None)
+
+
+@contextmanager
+def enclosing(within: Enclosing) -> Generator[None]:
+    """Let runs that begin in here know that they take place within an attempt."""
+    token = _ENCLOSING.set(within)
+    try:
+        yield
+    finally:
+        _ENCLOSING.reset(token)
+
+
+def enclosing_attempt() -> Enclosing | None:
+    """The attempt that a run which begins now takes place in; None for a run of its own."""
+    return _ENCLOSING.get()

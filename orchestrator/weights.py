@@ -10,7 +10,7 @@ from typing import Literal
 
 from orchestrator.budget import Ledger
 from orchestrator.errors import ConfigError
-from orchestrator.health import Health
+from orchestrator.health import TOOL, Health
 from orchestrator.messages import Question
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.providers import ModelCall, Provider, Quote, key_of
@@ -178,4 +178,4 @@ def _closed(cooling: float) -> str | None:
 
 def health_key(agent: Agent, model: Model | None) -> str:
     """Whose health a call marks: the model at its base URL, or the tool of the agent."""
-    return f"tool:{agent.name}" if model is None else key_of(model)
+    return f"{TOOL}{agent.name}" if model is None else key_of(model)

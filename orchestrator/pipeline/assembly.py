@@ -6,7 +6,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +15,7 @@ from random import Random
 from orchestrator.budget import Budget, Ledger, Reservation
 from orchestrator.content import Prompt
 from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
+from orchestrator.health import NestedHealth
 from orchestrator.merge import (
     AskingMerge,
     MergeFunction,
@@ -41,7 +42,7 @@ from orchestrator.providers import (
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
-from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally
+from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
 from orchestrator.trace import Journal, runs_folder
 from orchestrator.trace.events import RunStarted
@@ -198,15 +199,20 @@ def context_of(
     settings: Settings, state: RunState, journal: Journal, tally: Tally, on_text: OnStream | None
 ) -> RunContext:
     """Everything heavy of one run."""
-    clock, ledger = settings.clocks.monotonic, Ledger(settings.budget)
-    weigher, started = Weigher(settings.facilities, state.question, ledger), clock()
-    deadline = float("inf") if settings.budget.seconds is None else started + settings.budget.seconds
-    gate = Gate(settings.facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
+    clock, within = settings.clocks.monotonic, enclosing_attempt()
+    ledger, facilities = Ledger(settings.budget), settings.facilities
+    if within is not None:
+        level = f"{within.agent} (level {within.context.depth + 1})"
+        ledger = Ledger(settings.budget, name=level, within=within.context.ledger)
+        facilities = replace(facilities, health=NestedHealth(facilities.health, within.context.facilities.health))
+    weigher, started = Weigher(facilities, state.question, ledger), clock()
+    deadline = started + min(_seconds(settings.budget.seconds), _seconds(within and within.context.seconds_left()))
+    gate = Gate(facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
     turns = settings.budget.turns
     if turns is None and not isinstance(settings.router, PlanRouter):
         turns = TURNS_OF_A_ROUTER
     return RunContext(
-        facilities=settings.facilities,
+        facilities=facilities,
         router=settings.router,
         merge=settings.merge,
         ledger=ledger,
@@ -224,7 +230,12 @@ def context_of(
         turns=turns,
         set_aside=_set_aside(settings, state, ledger),
         on_text=on_text,
+        within=within,
     )
+
+
+def _seconds(limit: float | None) -> float:
+    return float("inf") if limit is None else limit
 
 
 def first_request(settings: Settings, state: RunState, planner: Planner) -> Request | None:
@@ -268,6 +279,7 @@ def started(settings: Settings, state: RunState, context: RunContext) -> RunStar
     """The first event of a run."""
     budget, rates = settings.budget, settings.facilities.rates
     return RunStarted(
+        within=context.within.place if context.within else None,
         question=state.question.messages,
         kind=state.question.kind,
         choices=state.question.choices,

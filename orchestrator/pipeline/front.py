@@ -33,14 +33,15 @@ from orchestrator.pipeline.assembly import (
     started,
     trace_path,
 )
+from orchestrator.pipeline.nesting import LONGEST_RUN, Mirror, agent_of, check_depth, nested_trace, note_nested
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
 from orchestrator.planner import Choice, Planner, graph_of
-from orchestrator.pool import Model, Pool
+from orchestrator.pool import Agent, Model, Pool
 from orchestrator.pool.registry import Member
 from orchestrator.protocol import Route
 from orchestrator.providers import Provider, Request
 from orchestrator.routers import Router, RouterFunction
-from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally
+from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import Failure, RunState
 from orchestrator.tools import Resources, bind
 from orchestrator.trace import Journal, Listener
@@ -266,6 +267,36 @@ class Orchestrator:
 
         return RunnableLambda(node, async_node, name="thinkroute")
 
+    def as_expert(
+        self,
+        name: str,
+        *,
+        role: str = "",
+        consumes: Sequence[str] = ("question",),
+        produces: str = "answer",
+        goal: str | None = None,
+        skill: float = 0.5,
+        timeout: float = LONGEST_RUN,
+    ) -> Agent:
+        """An expert for another pool that asks this orchestrator.
+
+        Its runs keep to the budget, the time and the breakers of the run around them, and to their own; their tries
+        are written into its trace. A run that escalates is a failed attempt. `goal` is what it is asked for here,
+        `produces` what that counts as there.
+        """
+        effects = [agent for agent in self.pool.agents.values() if agent.effects]
+        fields: dict[str, object] = {
+            "name": name,
+            "role": role or f"asks the pool {self.pool.name}",
+            "consumes": tuple(consumes),
+            "produces": produces,
+            "skill": skill,
+            "timeout": timeout,
+            "effects": bool(effects),
+            "idempotent": bool(effects) and all(agent.idempotent for agent in effects),
+        }
+        return agent_of(self, fields, goal)
+
     def _state(self, asked: Asked, goal: str | None) -> RunState:
         goals = self.pool.goals_from(goal)
         return RunState(as_question(asked), goals, goals[0], analyses=self._settings.analyses)
@@ -273,14 +304,15 @@ class Orchestrator:
     def _begin(
         self, asked: Asked, goal: str | None, listeners: tuple[Listener, ...], on_text: OnStream | None
     ) -> tuple[RunContext, RunState]:
-        state, settings = self._state(asked, goal), self._settings
+        state, settings, within = self._state(asked, goal), self._settings, enclosing_attempt()
+        check_depth(within)
         check_responses(settings.facilities.providers)
         tally, run_id = Tally(), settings.new_id()
-        path = trace_path(settings.trace, run_id)
+        path = trace_path(nested_trace(settings.trace, within), run_id)
+        listeners = (*listeners, Mirror(within)) if within else listeners
+        content = settings.content and (within is None or within.context.journal.content)
         try:
-            journal = Journal(
-                run_id, path, now=settings.clocks.wall, content=settings.content, listeners=(tally, *listeners)
-            )
+            journal = Journal(run_id, path, now=settings.clocks.wall, content=content, listeners=(tally, *listeners))
         except OSError as error:
             problem = f"cannot be written: {error.strerror}"
             expected = "a place for a new file, since a trace is never written over"
@@ -310,6 +342,7 @@ class _Ending:
                 _break_off(self.context, "error", f"{type(error).__name__}: {error}")
         finally:
             self.context.journal.close()
+            note_nested(self.context)
 
 
 def _break_off(context: RunContext, how: How, why: str) -> None:

@@ -23,6 +23,7 @@ from orchestrator.trace.events import (
     Merged,
     Monitored,
     NameResolved,
+    Nested,
     Replied,
     Rerouted,
     Returned,
@@ -64,6 +65,9 @@ def story_line(event: Event, names: dict[int, str]) -> Text | None:
         case AttemptStarted():
             names[event.attempt] = event.agent
             return _line("route", *_who(event.attempt, names), (f"→ {event.goal.artifact}{_query(event)}", "quiet"))
+        case Nested():
+            took = f"asked in the run {event.nested_id} · {money(event.usd)}"
+            return _line("nested", *_who(event.attempt, names), (took, "quiet"))
         case Replied():
             cost = f" · {money(event.usd)} · {seconds(event.seconds)}"
             return _line("reply", *_who(event.attempt, names), (_shown(event.value), "ok"), (cost, "quiet"))

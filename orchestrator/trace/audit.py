@@ -145,6 +145,8 @@ def _sum_faults(events: tuple[Event, ...]) -> list[str]:
 
 
 def _try(event: TryStarted | TryEnded) -> str:
+    if event.nested:
+        return f"try {event.number} of {event.nested}"
     whose = f"of attempt {event.attempt}" if event.attempt is not None else f"of the {event.purpose}"
     return f"try {event.number} {whose}"
 

@@ -24,6 +24,7 @@ __all__ = [
     "Merged",
     "Monitored",
     "NameResolved",
+    "Nested",
     "Planned",
     "Purpose",
     "Replied",
@@ -83,6 +84,8 @@ class RunStarted(_Event):
     """The first event: what is asked of whom, under which limits."""
 
     type: Literal["run_started"] = "run_started"
+    within: str | None = None
+    """`RUN/ATTEMPT` of the run that this one takes place in."""
     question: tuple[Message, ...] | None
     """None where content is left out."""
     kind: str | None = None
@@ -176,6 +179,8 @@ class TryStarted(_Event):
     model: str | None = None
     number: int
     reserved_usd: Decimal | None
+    nested: str | None = None
+    """Where it was made inside a nested run: `RUN/ATTEMPT`, or `RUN/PURPOSE`."""
 
 
 class TryEnded(_Event):
@@ -194,6 +199,20 @@ class TryEnded(_Event):
     error: str | None = None
     cancelled: bool = False
     """The run was stopped, or its time was over, while the try was in flight."""
+    nested: str | None = None
+    """Where it was made inside a nested run, as in `TryStarted`."""
+
+
+class Nested(_Event):
+    """A run took place within an attempt; its own trace tells the rest."""
+
+    type: Literal["nested"] = "nested"
+    attempt: int
+    nested_id: str
+    usd: Decimal | None
+    usage: Usage
+    nested_head: str | None
+    """Hash of the last line of its trace; None where none was written."""
 
 
 class Replied(_Event):
@@ -340,6 +359,7 @@ Event = Annotated[
     | AttemptStarted
     | TryStarted
     | TryEnded
+    | Nested
     | Replied
     | AttemptFailed
     | AttemptCancelled

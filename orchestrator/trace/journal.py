@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from platformdirs import user_state_path
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from orchestrator.errors import ConfigError, nearest
+from orchestrator.errors import ConfigError, OrchestratorError, nearest
 from orchestrator.trace.events import Event, parse_event
 from orchestrator.trace.plain import plain
 from orchestrator.trace.redaction import without_content
@@ -56,9 +57,11 @@ class Journal:
         self._seq = 0
         self._prev = GENESIS
         self._now = now
-        self._content = content
+        self.content = content
         self._listeners = listeners
         self._file: BinaryIO | None = None
+        self._lock = RLock()
+        self._closed = False
         self._failure: OSError | None = None
         self.fault: Exception | None = None
         """What a listener raised first."""
@@ -67,7 +70,17 @@ class Journal:
             self._file = path.open("xb", buffering=0)
 
     def write(self, event: Event) -> None:
-        """Append an event; it is on its way to the disk before this returns. Raises OSError where it cannot be."""
+        """Append an event; it is on its way to the disk before this returns.
+
+        Raises OSError where it cannot be, and `OrchestratorError` after the end. Runs nested in it write from threads
+        of their own.
+        """
+        with self._lock:
+            self._write(event)
+
+    def _write(self, event: Event) -> None:
+        if self._closed:
+            raise OrchestratorError(f"the run {self.run_id} has ended")
         self._seq += 1
         update: dict[str, object] = {
             "seq": self._seq,
@@ -92,8 +105,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; writing ends here."""
-        if self._file is not None:
-            self._file.close()
+        with self._lock:
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
 
     def _append(self, file: BinaryIO, line: bytes) -> None:
         """Write a line whole; where that fails nothing is written after it, so that its rest is the last line."""
@@ -107,7 +122,7 @@ class Journal:
             raise
 
     def _line(self, event: Event) -> bytes:
-        if not self._content:
+        if not self.content:
             event = without_content(event)
         try:
             return event.model_dump_json().encode()

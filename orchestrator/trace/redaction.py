@@ -19,6 +19,7 @@ from orchestrator.trace.events import (
     Merged,
     Monitored,
     NameResolved,
+    Nested,
     Planned,
     Replied,
     Rerouted,
@@ -84,7 +85,7 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
                 "decision": event.decision and _decision(event.decision),
                 "error": event.error and _heading(event.error),
             }
-        case TryStarted() | AttemptCancelled() | Rerouted() | Demoted() | BreakerChanged():
+        case TryStarted() | Nested() | AttemptCancelled() | Rerouted() | Demoted() | BreakerChanged():
             return {}
         case _:
             assert_never(event)
