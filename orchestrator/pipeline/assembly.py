@@ -26,6 +26,7 @@ from orchestrator.merge import (
     worst_of_asking,
 )
 from orchestrator.monitors import Monitor
+from orchestrator.pipeline.many import Share
 from orchestrator.planner import Planner
 from orchestrator.pool import Model, Pool
 from orchestrator.pool.descriptors import LOCAL_SERVERS
@@ -42,15 +43,16 @@ from orchestrator.providers import (
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
-from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally, enclosing_attempt
+from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
-from orchestrator.trace import Journal, runs_folder
+from orchestrator.trace import Journal, Listener, runs_folder
 from orchestrator.trace.events import RunStarted
 from orchestrator.version import __version__
 from orchestrator.weights import Facilities, Weigher
 
 __all__ = [
     "Settings",
+    "Wishes",
     "budget_of",
     "check_prices",
     "check_responses",
@@ -93,6 +95,16 @@ class Settings:
     new_id: Callable[[], str]
     langsmith: bool
     seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller wants of one run beside its answer."""
+
+    listeners: tuple[Listener, ...] = ()
+    on_text: OnStream | None = None
+    share: Share | None = None
+    """What it has together with other runs."""
 
 
 def doors(given: Mapping[str, Provider] | None) -> dict[str, Provider]:
@@ -195,18 +207,16 @@ def check_responses(providers: Mapping[str, Provider]) -> None:
         )
 
 
-def context_of(
-    settings: Settings, state: RunState, journal: Journal, tally: Tally, on_text: OnStream | None
-) -> RunContext:
+def context_of(settings: Settings, state: RunState, journal: Journal, tally: Tally, wishes: Wishes) -> RunContext:
     """Everything heavy of one run."""
-    clock, within = settings.clocks.monotonic, enclosing_attempt()
-    ledger, facilities = Ledger(settings.budget), settings.facilities
+    clock, within, share = settings.clocks.monotonic, enclosing_attempt(), wishes.share
+    around = share.ledger if share else within.context.ledger if within else None
+    ledger, facilities = Ledger(settings.budget, name=_level(within, share), within=around), settings.facilities
     if within is not None:
-        level = f"{within.agent} (level {within.context.depth + 1})"
-        ledger = Ledger(settings.budget, name=level, within=within.context.ledger)
         facilities = replace(facilities, health=NestedHealth(facilities.health, within.context.facilities.health))
     weigher, started = Weigher(facilities, state.question, ledger), clock()
     deadline = started + min(_seconds(settings.budget.seconds), _seconds(within and within.context.seconds_left()))
+    deadline = min(deadline, share.until) if share else deadline
     gate = Gate(facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
     turns = settings.budget.turns
     if turns is None and not isinstance(settings.router, PlanRouter):
@@ -229,9 +239,16 @@ def context_of(
         started=started,
         turns=turns,
         set_aside=_set_aside(settings, state, ledger),
-        on_text=on_text,
+        on_text=wishes.on_text,
         within=within,
     )
+
+
+def _level(within: Enclosing | None, share: Share | None) -> str:
+    """What a ledger is called in errors, where it is one of several levels."""
+    if within is not None:
+        return f"{within.agent} (level {within.context.depth + 1})"
+    return "one run" if share else ""
 
 
 def _seconds(limit: float | None) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage, convert_to_openai_messages
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable
 
 from orchestrator.budget import Budget, Ledger
 from orchestrator.errors import ConfigError, nearest
@@ -20,6 +20,7 @@ from orchestrator.messages import Asked, Decision, Failed, Goal, Question, Reply
 from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
 from orchestrator.pipeline.assembly import (
     Settings,
+    Wishes,
     budget_of,
     check_prices,
     check_responses,
@@ -33,7 +34,16 @@ from orchestrator.pipeline.assembly import (
     started,
     trace_path,
 )
-from orchestrator.pipeline.nesting import LONGEST_RUN, Mirror, agent_of, check_depth, nested_trace, note_nested
+from orchestrator.pipeline.many import Outcome, each_of, share_of
+from orchestrator.pipeline.nesting import (
+    LONGEST_RUN,
+    Mirror,
+    agent_of,
+    check_depth,
+    nested_trace,
+    node_of,
+    note_nested,
+)
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
 from orchestrator.planner import Choice, Planner, graph_of
 from orchestrator.pool import Agent, Model, Pool
@@ -172,7 +182,10 @@ class Orchestrator:
         Raises `ConfigError` for what the caller got wrong, whatever a router or merge of the caller's own raises,
         and CancelledError where it is cancelled; the trace is ended in each case.
         """
-        context, state = self._begin(asked, goal, tuple(listeners), on_text)
+        return await self._run(asked, goal, Wishes(tuple(listeners), on_text))
+
+    async def _run(self, asked: Asked, goal: str | None, wishes: Wishes) -> Decision:
+        context, state = self._begin(asked, goal, wishes)
         with _Ending(context):
             context.journal.write(started(self._settings, state, context))
             decision = await walk(state, context, langsmith=self._settings.langsmith)
@@ -193,6 +206,42 @@ class Orchestrator:
         if _in_a_loop():
             raise ConfigError("an event loop is running here", field="run_sync", expected="`await orchestrator.run(…)`")
         return asyncio.run(self.run(asked, goal=goal, listeners=listeners, on_text=on_text))
+
+    async def run_many(
+        self,
+        questions: Iterable[Asked],
+        *,
+        concurrency: int = 16,
+        budget: Budget | None = None,
+        goal: str | None = None,
+        progress: Callable[[int, Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """The decisions on many questions, in their order; what a run raised stands in its place.
+
+        `budget` is what all of them may take together, beside the limits of each; `progress` is told the place and
+        the outcome of each run when it has ended. Raises `ConfigError` for a limit on turns in `budget`.
+        """
+        found: dict[int, Outcome] = {}
+        async for number, outcome in self.each(questions, concurrency=concurrency, budget=budget, goal=goal):
+            found[number] = outcome
+            if progress is not None:
+                progress(number, outcome)
+        return [found[number] for number in sorted(found)]
+
+    async def each(
+        self,
+        questions: Iterable[Asked],
+        *,
+        concurrency: int = 16,
+        budget: Budget | None = None,
+        goal: str | None = None,
+    ) -> AsyncGenerator[tuple[int, Outcome]]:
+        """As `run_many`, place and outcome as they come; holds no more than the runs that are being made."""
+        wishes = Wishes(share=share_of(budget, self._settings.clocks.monotonic()))
+        outcomes = each_of(questions, lambda asked: self._run(asked, goal, wishes), concurrency=concurrency)
+        async with aclosing(outcomes):
+            async for found in outcomes:
+                yield found
 
     async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; leaving the loop cancels the run."""
@@ -246,26 +295,7 @@ class Orchestrator:
         self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None
     ) -> Runnable[Any, dict[str, object]]:
         """A node for a LangGraph of your own: reads one key of its state, writes answer and decision to others."""
-
-        def asked(state: Mapping[str, object]) -> Asked:
-            found = state[question]
-            if isinstance(found, list):
-                messages = cast("list[object]", found)
-                return cast("Asked", [_plain_message(each) for each in messages])
-            if isinstance(found, str):
-                return found
-            raise ConfigError(f"cannot be {found!r}", field=question, expected="text or a list of messages")
-
-        def given(made: Decision) -> dict[str, object]:
-            return {key: value for key, value in ((answer, made.answer), (decision, made)) if key is not None}
-
-        def node(state: Mapping[str, object]) -> dict[str, object]:
-            return given(self.run_sync(asked(state)))
-
-        async def async_node(state: Mapping[str, object]) -> dict[str, object]:
-            return given(await self.run(asked(state)))
-
-        return RunnableLambda(node, async_node, name="thinkroute")
+        return node_of(self, question, answer, decision)
 
     def as_expert(
         self,
@@ -301,23 +331,21 @@ class Orchestrator:
         goals = self.pool.goals_from(goal)
         return RunState(as_question(asked), goals, goals[0], analyses=self._settings.analyses)
 
-    def _begin(
-        self, asked: Asked, goal: str | None, listeners: tuple[Listener, ...], on_text: OnStream | None
-    ) -> tuple[RunContext, RunState]:
+    def _begin(self, asked: Asked, goal: str | None, wishes: Wishes) -> tuple[RunContext, RunState]:
         state, settings, within = self._state(asked, goal), self._settings, enclosing_attempt()
         check_depth(within)
         check_responses(settings.facilities.providers)
         tally, run_id = Tally(), settings.new_id()
         path = trace_path(nested_trace(settings.trace, within), run_id)
-        listeners = (*listeners, Mirror(within)) if within else listeners
+        listeners = (tally, *wishes.listeners, *([Mirror(within)] if within else []))
         content = settings.content and (within is None or within.context.journal.content)
         try:
-            journal = Journal(run_id, path, now=settings.clocks.wall, content=content, listeners=(tally, *listeners))
+            journal = Journal(run_id, path, now=settings.clocks.wall, content=content, listeners=listeners)
         except OSError as error:
             problem = f"cannot be written: {error.strerror}"
             expected = "a place for a new file, since a trace is never written over"
             raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
-        return context_of(settings, state, journal, tally, on_text), state
+        return context_of(settings, state, journal, tally, wishes), state
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +392,3 @@ def _in_a_loop() -> bool:
 
 def _left_out(agent: str) -> Failure:
     return Failure(0, Route(agent), Goal(""), Failed(agent, "injected", "left out", 0))
-
-
-def _plain_message(message: object) -> object:
-    """A message of LangChain's as a role and a text; anything else as it is."""
-    return convert_to_openai_messages(message) if isinstance(message, BaseMessage) else message

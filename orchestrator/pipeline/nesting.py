@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable
+from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from orchestrator.errors import ConfigError, ToolError
-from orchestrator.messages import Decision, as_text
+from orchestrator.messages import Asked, Decision, as_text
 from orchestrator.pool import Agent
 from orchestrator.pool.descriptors import Claiming
 from orchestrator.runtime import Enclosing, RunContext
@@ -24,6 +24,7 @@ __all__ = [
     "agent_of",
     "check_depth",
     "nested_trace",
+    "node_of",
     "note_nested",
     "runnable_expert",
 ]
@@ -35,7 +36,9 @@ LONGEST_RUN = 600.0
 
 
 class _Runs(Protocol):
-    async def run(self, asked: str, *, goal: str | None = None) -> Decision: ...
+    async def run(self, asked: Asked, *, goal: str | None = None) -> Decision: ...
+
+    def run_sync(self, asked: Asked, *, goal: str | None = None) -> Decision: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,35 @@ def runnable_expert(
 
     fields = {"name": name, "role": role, "consumes": consumes, "produces": produces, "skill": skill}
     return _agent(invoke, {**fields, "timeout": timeout, "claim": claim})
+
+
+def node_of(runs: _Runs, question: str, answer: str | None, decision: str | None) -> Runnable[Any, dict[str, object]]:
+    """A node for a LangGraph: reads one key of its state, writes answer and decision to others."""
+
+    def asked(state: Mapping[str, object]) -> Asked:
+        found = state[question]
+        if isinstance(found, list):
+            messages = cast("list[object]", found)
+            return cast("Asked", [_plain_message(each) for each in messages])
+        if isinstance(found, str):
+            return found
+        raise ConfigError(f"cannot be {found!r}", field=question, expected="text or a list of messages")
+
+    def given(made: Decision) -> dict[str, object]:
+        return {key: value for key, value in ((answer, made.answer), (decision, made)) if key is not None}
+
+    def node(state: Mapping[str, object]) -> dict[str, object]:
+        return given(runs.run_sync(asked(state)))
+
+    async def async_node(state: Mapping[str, object]) -> dict[str, object]:
+        return given(await runs.run(asked(state)))
+
+    return RunnableLambda(node, async_node, name="thinkroute")
+
+
+def _plain_message(message: object) -> object:
+    """A message of LangChain's as a role and a text; anything else as it is."""
+    return convert_to_openai_messages(message) if isinstance(message, BaseMessage) else message
 
 
 def _agent(work: Callable[..., Awaitable[object]], fields: Mapping[str, object]) -> Agent:
