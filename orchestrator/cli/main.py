@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from orchestrator.cli import agents, chaos, doctor, evals, graph, init, models, run, trace
+from orchestrator.cli import agents, batch, chaos, doctor, evals, graph, init, models, run, trace
 from orchestrator.cli.options import FAILED, USAGE, os_problem
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.version import __version__
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("route")(run.route)
+app.command("batch")(batch.batch)
 app.add_typer(graph.app, name="graph")
 app.add_typer(agents.app, name="agents")
 app.add_typer(models.app, name="models")

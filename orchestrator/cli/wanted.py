@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.pool import Agent, Model, Pool
     from orchestrator.providers import Provider, ReplayProvider
 
-__all__ = ["Parts", "Wanted", "built", "composed"]
+__all__ = ["Parts", "Wanted", "built", "composed", "orchestrator_of"]
 
 ATTACHED_TOKENS = 32_000
 """Room for attached files where no model says how much it holds."""
@@ -93,15 +93,27 @@ class Parts:
 
 def built(wanted: Wanted) -> tuple[Orchestrator, Question, ReplayProvider | None]:
     """The orchestrator that is wanted, what to ask it, and the cassette it plays."""
-    from orchestrator.budget import Budget
-    from orchestrator.pipeline import Orchestrator
-    from orchestrator.tools import Resources
-
     silence_warnings()
     parts, asked = _recorded(wanted, wanted.recorded) if wanted.recorded else (composed(wanted), _question(wanted))
     if wanted.asks:
         check_keys(parts.pool, lambda model: _reachable(model, wanted))
-    orchestrator = Orchestrator(
+    return _orchestrator(wanted, parts), _attached(asked, wanted, parts.pool), parts.cassette
+
+
+def orchestrator_of(wanted: Wanted) -> tuple[Orchestrator, ReplayProvider | None]:
+    """The orchestrator that is wanted for questions yet to come, and the cassette it plays."""
+    silence_warnings()
+    parts = composed(wanted)
+    check_keys(parts.pool, lambda model: _reachable(model, wanted))
+    return _orchestrator(wanted, parts), parts.cassette
+
+
+def _orchestrator(wanted: Wanted, parts: Parts) -> Orchestrator:
+    from orchestrator.budget import Budget
+    from orchestrator.pipeline import Orchestrator
+    from orchestrator.tools import Resources
+
+    return Orchestrator(
         parts.pool,
         router=_router(wanted, parts.pool),
         providers=parts.providers,
@@ -119,7 +131,6 @@ def built(wanted: Wanted) -> tuple[Orchestrator, Question, ReplayProvider | None
         trace=wanted.trace,
         content=not wanted.no_content,
     )
-    return orchestrator, _attached(asked, wanted, parts.pool), parts.cassette
 
 
 def _recorded(wanted: Wanted, file: Path) -> tuple[Parts, Question]:

@@ -1,6 +1,6 @@
 """The terminal: live runs, traces, tables and machine-readable documents."""
 
-from orchestrator.render.documents import document
+from orchestrator.render.documents import document, line
 from orchestrator.render.live import LiveRun
 from orchestrator.render.requests import show_request
 from orchestrator.render.screen import OutputFailed, Screen
@@ -15,6 +15,7 @@ __all__ = [
     "choices_table",
     "document",
     "formula",
+    "line",
     "list_traces",
     "rows_table",
     "show_request",

@@ -10,11 +10,9 @@ from typing import cast
 import orjson
 from pydantic import BaseModel
 
-__all__ = ["document"]
+__all__ = ["document", "line"]
 
-_OPTIONS = (
-    orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
+_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 LONGEST_INTEGER = 63
@@ -23,10 +21,19 @@ LONGEST_INTEGER = 63
 
 def document(value: object) -> str:
     """JSON of a value, indented; a Decimal is a number with its own digits, what is unknown is null."""
+    return _json(value, _OPTIONS | orjson.OPT_INDENT_2)
+
+
+def line(value: object) -> str:
+    """The same on one line."""
+    return _json(value, _OPTIONS)
+
+
+def _json(value: object, options: int) -> str:
     try:
-        return orjson.dumps(value, default=_default, option=_OPTIONS).decode()
+        return orjson.dumps(value, default=_default, option=options).decode()
     except orjson.JSONEncodeError:
-        return orjson.dumps(_written_out(value), default=_default, option=_OPTIONS).decode()
+        return orjson.dumps(_written_out(value), default=_default, option=options).decode()
 
 
 def _default(value: object) -> object:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from orchestrator.render.bar import Bar
 from orchestrator.render.tables import rows_table
 
 if TYPE_CHECKING:
@@ -28,38 +26,15 @@ WENT_TO = {
 }
 
 
-class EvalBar:
-    """A bar on stderr: done, errors, dollars, time left."""
+class EvalBar(Bar):
+    """The bar of an eval."""
 
     def __init__(self, total: int, screen: Screen) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(),
-            console=screen.err,
-            disable=screen.quiet,
-        )
-        self._task = self._progress.add_task("eval", total=total, told="")
-        self._errors, self._usd = 0, 0.0
-
-    def __enter__(self) -> Self:
-        """Show it."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave it as it stands."""
-        self._progress.stop()
+        super().__init__("eval", total, screen)
 
     def __call__(self, done: Done) -> None:
         """Count a finished case."""
-        self._errors += done.error is not None
-        self._usd += float(done.cost_usd or 0)
-        self._progress.update(self._task, advance=1, told=f"{self._errors} errors · ${self._usd:.4f}")
+        self.count(failed=done.error is not None, cost=done.cost_usd)
 
 
 def report_table(report: Report, screen: Screen) -> None:

@@ -1,0 +1,168 @@
+"""`batch` asks a file of questions and writes a file of decisions; begun anew, it goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import FAILED, INTERRUPTED, AgentsOption, JsonOption, OptionalPoolOption, os_problem, usd
+from orchestrator.cli.run_options import (
+    AnalysesOption,
+    CassetteOption,
+    DeadlineOption,
+    DocsOption,
+    FailOption,
+    GoalOption,
+    MergeOption,
+    ModelOption,
+    NoContentOption,
+    NoTraceOption,
+    PreferName,
+    PreferOption,
+    QuietOption,
+    RecordOption,
+    RouterModelOption,
+    RouterOption,
+    TableOption,
+    TokensOption,
+    TurnsOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from decimal import Decimal
+
+    from orchestrator.messages import Question
+    from orchestrator.pipeline import Orchestrator
+    from orchestrator.pipeline.batch import Answers
+    from orchestrator.render import Screen
+
+__all__ = ["batch"]
+
+QuestionsArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="JSON lines: a text, or an object with `question` or `messages`, and perhaps `id`, `kind`, `choices`.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", "-o", help="Where decisions are written; what is there is not asked again.")
+]
+JobsOption = Annotated[int, typer.Option("-j", "--concurrency", help="Questions asked at the same time.", min=1)]
+AllOption = Annotated[
+    str | None,
+    typer.Option("--budget", help="USD that all questions together may take.", metavar="USD", show_default=False),
+]
+EachOption = Annotated[
+    str | None, typer.Option("--budget-each", help="USD that one question may take.", metavar="USD", show_default=False)
+]
+RetryOption = Annotated[bool, typer.Option("--retry", help="Ask again what ended with an error.")]
+
+
+def batch(
+    context: typer.Context,
+    questions: QuestionsArgument,
+    *,
+    out: OutOption,
+    concurrency: JobsOption = 8,
+    budget: AllOption = None,
+    budget_each: EachOption = None,
+    retry: RetryOption = False,
+    pool: OptionalPoolOption = None,
+    agents: AgentsOption = None,
+    router: RouterOption = None,
+    router_model: RouterModelOption = None,
+    model: ModelOption = None,
+    merge: MergeOption = None,
+    analyses: AnalysesOption = 1,
+    goal: GoalOption = None,
+    prefer: PreferOption = PreferName.balanced,
+    max_tokens: TokensOption = None,
+    max_turns: TurnsOption = None,
+    deadline: DeadlineOption = None,
+    docs: DocsOption = None,
+    table: TableOption = None,
+    cassette: CassetteOption = None,
+    record: RecordOption = False,
+    fail: FailOption = None,
+    no_trace: NoTraceOption = False,
+    no_content: NoContentOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Ask a file of questions; what was asked before is not asked again."""
+    from orchestrator.cli.wanted import Wanted, orchestrator_of
+    from orchestrator.pipeline.batch import Answers, read_lines
+    from orchestrator.render import Screen, line
+
+    screen = Screen(json=json, quiet=quiet)
+    params = {**context.params, "budget": budget_each}
+    orchestrator, played = orchestrator_of(Wanted.of(params, trace=not no_trace))
+    total = sum(1 for _ in read_lines(questions))  # a file that is wrong in its last line spends nothing
+    try:
+        with Answers(out, line) as answers:
+            known = answers.done | (set[str]() if retry else answers.failed)
+            left = ((name, asked) for name, asked in read_lines(questions) if name not in known)
+            limit = usd(budget) if budget is not None else None
+            counts = _asked(orchestrator, left, answers, screen, (concurrency, limit, goal, total - len(known)))
+    except KeyboardInterrupt:
+        screen.note(f"interrupted; {out} holds what was decided, and the same command goes on")
+        raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        screen.fail(f"{out} cannot be written: {os_problem(error)}")
+        raise typer.Exit(FAILED) from error
+    if played is not None:
+        played.finish()
+    _say(counts, known=len(known), out=out, screen=screen)
+    raise typer.Exit(FAILED if counts["error"] else 0)
+
+
+def _asked(
+    orchestrator: Orchestrator,
+    left: Iterator[tuple[str, Question]],
+    answers: Answers,
+    screen: Screen,
+    how: tuple[int, Decimal | None, str | None, int],
+) -> dict[str, int]:
+    """Ask what is left and write what comes; how often each status came."""
+    import asyncio
+    from decimal import Decimal
+
+    from orchestrator.budget import Budget
+    from orchestrator.messages import Decision
+    from orchestrator.render.bar import Bar
+
+    concurrency, limit, goal, number = how
+    names: dict[int, str] = {}
+    counts: dict[str, int] = dict.fromkeys(("answered", "degraded", "escalated", "error"), 0)
+
+    def taken() -> Iterator[Question]:
+        for place, (name, asked) in enumerate(left):
+            names[place] = name
+            yield asked
+
+    async def ask() -> None:
+        money = Budget(usd=None if limit is None else max(Decimal(0), limit - answers.spent))
+        outcomes = orchestrator.each(taken(), concurrency=concurrency, budget=money, goal=goal)
+        async for place, outcome in outcomes:
+            decided = isinstance(outcome, Decision)
+            answers.write(names.pop(place), outcome)
+            counts[outcome.status if decided else "error"] += 1
+            bar.count(failed=not decided, cost=outcome.cost_usd if decided else None)
+
+    with Bar("batch", number, screen) as bar:
+        asyncio.run(ask())
+    return counts
+
+
+def _say(counts: dict[str, int], *, known: int, out: Path, screen: Screen) -> None:
+    if screen.json:
+        screen.data({**counts, "before": known, "out": str(out)})
+    elif not screen.quiet:
+        told = ", ".join(f"{number} {status}" for status, number in counts.items() if number) or "nothing was left"
+        screen.note(f"{told}{f'; {known} were there before' if known else ''}; decisions in {out}")

@@ -1,0 +1,164 @@
+"""A file of questions in, a file of decisions out: what is there already is not asked again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
+
+from orchestrator.content import shown
+from orchestrator.errors import ConfigError
+from orchestrator.messages import Asked, Decision, Question, as_question
+from orchestrator.pipeline.many import Outcome
+
+__all__ = ["Answers", "Line", "read_lines"]
+
+
+class Line(BaseModel):
+    """One question of a batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str | int | None = None
+    """What its answer is told by; the number of its line where it has none."""
+    question: str | None = None
+    messages: tuple[dict[str, JsonValue], ...] | None = None
+    """A conversation in its place, as OpenAI writes it."""
+    kind: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.question is None) == (self.messages is None):
+            raise ValueError("either `question` or `messages`")
+        return self
+
+    def asked(self) -> Question:
+        """The question as a run takes it; raises `ConfigError` where it is none."""
+        said: Asked = self.question if self.question is not None else cast("Asked", self.messages)
+        return Question(as_question(said).messages, kind=self.kind, choices=self.choices)
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, Question]]:
+    """The questions of a JSON lines file with their ids; raises `ConfigError` that names the line.
+
+    A line is an object with `question` or `messages`, and perhaps `id`, `kind` and `choices`; or a text in quotes.
+    """
+    ids: set[str] = set()
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield _question(text, number, path, ids)
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "is no text in UTF-8"
+        raise ConfigError(f"cannot be read: {problem}", file=shown(path), expected="JSON lines") from error
+
+
+def _question(text: str, number: int, path: Path, ids: set[str]) -> tuple[str, Question]:
+    where = f"line {number}"
+    try:
+        given: object = json.loads(text)
+        line = Line.model_validate({"question": given} if isinstance(given, str) else given)
+        asked = line.asked()
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"is no JSON: {error.msg}", file=shown(path), field=where) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = ".".join([where, *map(str, first["loc"])])
+        raise ConfigError(first["msg"], file=shown(path), field=at, expected="`question` or `messages`") from error
+    except ConfigError as error:
+        raise ConfigError(error.problem, file=shown(path), field=where, expected=error.expected) from error
+    name = str(number if line.id is None else line.id)
+    if name in ids:
+        raise ConfigError(f"the id `{name}` stands twice", file=shown(path), field=where, expected="an id of its own")
+    ids.add(name)
+    return name, asked
+
+
+@dataclass(slots=True)
+class Answers:
+    """The file that decisions are written to: one JSON line each, flushed, in the order in which they come.
+
+    What an earlier run wrote is kept: `done` are the ids with a decision, `failed` those with an error, `spent` what
+    they cost together. A torn last line goes to `FILE.torn`.
+    """
+
+    path: Path
+    encode: Callable[[object], str]
+    """A value as one line of JSON."""
+    done: set[str] = field(default_factory=set[str])
+    failed: set[str] = field(default_factory=set[str])
+    spent: Decimal = Decimal(0)
+    _file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        """Read what is there, and open the file for more; raises `ConfigError` where it holds something else."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._read()
+        self._file = self.path.open("ab", buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, name: str, outcome: Outcome) -> None:
+        """Write an outcome; it is on its way to the disk before this returns."""
+        if isinstance(outcome, Decision):
+            fields = {"id": name, **{key: getattr(outcome, key) for key in type(outcome).model_fields}}
+        else:
+            fields = {"id": name, "error": f"{type(outcome).__name__}: {outcome}"}
+        line = f"{self.encode(fields)}\n".encode()
+        while line and self._file is not None:
+            line = line[self._file.write(line) :]
+
+    def _read(self) -> None:
+        whole = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                self._take_in(line, number)
+        torn = self.path.stat().st_size - whole
+        if torn:
+            self._set_aside(whole)
+
+    def _take_in(self, line: bytes, number: int) -> None:
+        try:
+            found: object = json.loads(line, parse_float=Decimal)
+        except ValueError as error:
+            raise self._foreign(number) from error
+        entry = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+        name, cost = entry.get("id"), entry.get("cost_usd")
+        if not isinstance(name, str) or not ({"status", "error"} & entry.keys()):
+            raise self._foreign(number)
+        (self.failed if "error" in entry else self.done).add(name)
+        self.failed -= self.done
+        if isinstance(cost, (int, Decimal)):
+            self.spent += Decimal(cost)
+
+    def _foreign(self, number: int) -> ConfigError:
+        return ConfigError(
+            "is no answer of a batch",
+            file=shown(self.path),
+            field=f"line {number}",
+            expected="a new file, or one that `batch` wrote",
+        )
+
+    def _set_aside(self, whole: int) -> None:
+        """Move what a crash left of a line out of the way."""
+        with self.path.open("r+b") as file:
+            file.seek(whole)
+            Path(f"{self.path}.torn").write_bytes(file.read())
+            file.truncate(whole)
+            os.fsync(file.fileno())

@@ -1,0 +1,175 @@
+"""`batch`: a file of questions in, a file of decisions out, none lost and none asked twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+COMMAND = Path(sys.executable).parent / "orchestrator"
+
+COUNTED = """
+from pathlib import Path
+from orchestrator import expert
+
+@expert(skill=0.99)
+def counted(question: str) -> str:
+    with (Path(__file__).parent / "asked.txt").open("a") as file:
+        file.write(question + "\\n")
+    return question.upper()
+"""
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    """The lines of a file."""
+    return [json.loads(line, parse_float=Decimal) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def questions(folder: Path, *lines: object) -> Path:
+    """A file of questions."""
+    path = folder / "questions.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_decisions_are_written_as_run_prints_them(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "3 + 4", {"id": "b", "question": "10% of 50"}, {"id": 7, "question": "Who wrote it?"})
+    done = cli("batch", str(given), "--out", "out.jsonl", "--json", "--no-trace")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "answered": 2,
+        "degraded": 0,
+        "escalated": 1,
+        "error": 0,
+        "before": 0,
+        "out": "out.jsonl",
+    }
+    found = {row["id"]: (row["answer"], row["status"], row["cost_usd"]) for row in rows(tmp_path / "out.jsonl")}
+    assert found == {"1": ("7", "answered", 0), "b": ("5", "answered", 0), "7": (None, "escalated", 0)}
+
+
+def test_messages_kinds_and_choices_reach_the_run(cli: Cli, tmp_path: Path) -> None:
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 * 21"}]
+    given = questions(tmp_path, {"messages": said, "kind": "math", "choices": ["42", "43"]})
+    done = cli("batch", str(given), "--out", "out.jsonl", env={"ORCHESTRATOR_HOME": str(tmp_path / "home")})
+    assert done.returncode == 0, done.stderr
+    (trace,) = (tmp_path / "home" / "runs").glob("*.jsonl")
+    started = rows(trace)[0]
+    assert (started["kind"], started["choices"]) == ("math", ["42", "43"])
+    assert [message["role"] for message in started["question"]] == ["system", "user"]  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType, reportIndexIssue, reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "line 2`: is no JSON"),
+        ('{"question": "x", "messages": []}', "either `question` or `messages`"),
+        ('{"quest": "x"}', "line 2.quest`"),
+        ('{"question": ""}', "line 2`: the question is empty"),
+        ('{"id": "1", "question": "x"}', "line 2`: the id `1` stands twice"),
+        ("7", "line 2"),
+    ],
+)
+def test_a_wrong_line_is_named_and_nobody_is_asked(cli: Cli, tmp_path: Path, line: str, problem: str) -> None:
+    given = questions(tmp_path, "3 + 4")
+    given.write_text(given.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+    done = cli("batch", str(given), "--out", "out.jsonl", "--no-trace")
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_another_file_is_not_written_into(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "3 + 4")
+    before = given.read_bytes()
+    done = cli("batch", str(given), "--out", given.name, "--no-trace")
+    assert done.returncode == 2
+    assert "is no answer of a batch" in done.stderr
+    assert given.read_bytes() == before
+
+
+def test_a_torn_line_is_set_aside_and_asked_again(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "3 + 4", "3 + 5")
+    assert cli("batch", str(given), "--out", "out.jsonl", "-j", "1", "--no-trace").returncode == 0
+    whole = (tmp_path / "out.jsonl").read_bytes()
+    (tmp_path / "out.jsonl").write_bytes(whole[:-9])
+    again = cli("batch", str(given), "--out", "out.jsonl", "--json", "--no-trace")
+    assert (json.loads(again.stdout)["answered"], json.loads(again.stdout)["before"]) == (1, 1)
+    assert Counter(row["id"] for row in rows(tmp_path / "out.jsonl")) == {"1": 1, "2": 1}
+    assert whole.splitlines()[1].startswith((tmp_path / "out.jsonl.torn").read_bytes())
+
+
+def test_what_was_spent_before_counts_against_the_budget_of_all(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "3 + 4")
+    out = tmp_path / "out.jsonl"
+    out.write_text('{"id": "0", "status": "answered", "cost_usd": 0.25}\n', encoding="utf-8")
+    done = cli("batch", str(given), "--out", "out.jsonl", "--budget", "0.2", "--no-trace")
+    assert done.returncode == 0, done.stderr
+    assert rows(out)[-1]["answer"] == "7"  # what is free is paid by no budget
+
+
+def test_ctrl_c_keeps_what_was_decided(child_env: dict[str, str], tmp_path: Path) -> None:
+    given = questions(tmp_path, *[f"q{number}" for number in range(2_000)])
+    assert killed(given, child_env, tmp_path, signal.SIGINT, after=20) == 130
+    before = len(rows(tmp_path / "out.jsonl"))
+    assert 20 <= before < 2_000
+
+
+def killed(given: Path, env: dict[str, str], folder: Path, by: signal.Signals, *, after: int) -> int:
+    """How a batch ends that is sent a signal once so many decisions are written."""
+    (folder / "pool").mkdir(exist_ok=True)
+    (folder / "pool" / "counted.py").write_text(COUNTED, encoding="utf-8")
+    command = [COMMAND, "batch", given, "--out", "out.jsonl", "--agents", "pool", "--no-trace", "--quiet"]
+    out = folder / "out.jsonl"
+    with subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < after):
+            time.sleep(0.005)
+        running.send_signal(by)
+    return running.returncode
+
+
+@pytest.mark.parametrize("number", [600, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_killed_and_resumed_none_is_lost_and_none_repeated(
+    child_env: dict[str, str], tmp_path: Path, number: int
+) -> None:
+    """What was decided and written is never asked again; what was in flight at a kill may be asked once more."""
+    given = questions(tmp_path, *[f"q{each}" for each in range(number)])
+    dice = random.Random(7)
+    kills = 4
+    for part in range(kills):
+        at = number * (part + 1) // (kills + 2) + dice.randrange(20)
+        assert killed(given, child_env, tmp_path, signal.SIGKILL, after=at) == -signal.SIGKILL
+    assert killed(given, child_env, tmp_path, signal.SIGCONT, after=number) == 0
+    out = tmp_path / "out.jsonl"
+    answers = {str(row["id"]): row["answer"] for row in rows(out)}
+    assert answers == {str(each + 1): f"Q{each}" for each in range(number)}
+    assert len(rows(out)) == number
+    asked = Counter((tmp_path / "pool" / "asked.txt").read_text(encoding="utf-8").splitlines())
+    assert set(asked) == {f"q{each}" for each in range(number)}
+    assert sum(asked.values()) - number <= kills * 8, "no more than were in flight"
+
+
+@pytest.mark.slow
+def test_memory_stays_flat(child_env: dict[str, str], tmp_path: Path) -> None:
+    """Kilobytes at the end of 1,000 and of 10,000 questions."""
+    most: list[int] = []
+    for number in (1_000, 10_000):
+        given = questions(tmp_path, *[f"{each} + 1" for each in range(number)])
+        command = [COMMAND, "batch", given, "--out", f"out{number}.jsonl", "--no-trace", "--quiet"]
+        with subprocess.Popen(command, env=child_env, cwd=tmp_path) as running:
+            _, status, used = os.wait4(running.pid, 0)
+            running.returncode = os.waitstatus_to_exitcode(status)
+        assert running.returncode == 0
+        most.append(used.ru_maxrss)
+    assert most[1] < most[0] * 1.15
