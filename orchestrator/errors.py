@@ -207,8 +207,10 @@ class ProviderError(AttemptError):
 class ProviderTimeout(ProviderError):
     """No reply within the time that the try was given; `ours` where it was the run's own deadline that cut it."""
 
-    def __init__(self, message: str, *, sent: bool = True, ours: bool = False, partial: str = "") -> None:
-        super().__init__(message, kind="timeout", sent=sent, partial=partial)
+    def __init__(
+        self, message: str, *, sent: bool = True, ours: bool = False, begun: bool = False, partial: str = ""
+    ) -> None:
+        super().__init__(message, kind="timeout", sent=sent, begun=begun, partial=partial)
         self.ours = ours
 
     @property

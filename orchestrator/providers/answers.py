@@ -102,7 +102,16 @@ class Exchange:
         return fault.error(begun=self._begun, partial="".join(self._delivered), usage=usage, secret=self._key)
 
     async def read(self, response: httpx2.Response, answer: Answer) -> Completion:
-        """The answer in a response with status 200; raises `ProviderError`, or the transport's own errors."""
+        """The answer in a response with status 200; raises `ProviderError`, or the transport's own errors.
+
+        A caller that breaks it off finds as cause of the cancellation what had come by then.
+        """
+        try:
+            return await self._read(response, answer)
+        except asyncio.CancelledError as cut:
+            raise cut from self.failed(Fault("timeout", "broken off"))
+
+    async def _read(self, response: httpx2.Response, answer: Answer) -> Completion:
         kind = response.headers.get("content-type", "").lower()
         if "event-stream" in kind or (self._on_text and "json" not in kind and "html" not in kind):
             await self._follow(response, answer)

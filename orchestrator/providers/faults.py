@@ -20,6 +20,7 @@ __all__ = [
     "Fault",
     "connection_fault",
     "excerpt",
+    "had_begun",
     "is_table",
     "parsed",
     "place_of",
@@ -151,6 +152,11 @@ def connection_fault(error: BaseException, place: str = "") -> Fault:
     if due_to(httpx2.DecodingError, aiohttp.ClientResponseError) and not due_to(aiohttp.ClientHttpProxyError):
         return Fault("malformed", text)
     return Fault("connection", at_place) if due_to(*transport_errors()) else Fault("server", text)
+
+
+def had_begun(error: BaseException) -> bool:
+    """Whether output had begun when a call was broken off: by its error, or by what that was raised from."""
+    return any(isinstance(cause, ProviderError) and cause.begun for cause in _causes(error))
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time) -> float | None:

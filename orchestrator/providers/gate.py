@@ -23,6 +23,7 @@ from orchestrator.errors import (
 from orchestrator.health import BreakerChange, Clock, Health
 from orchestrator.messages import Usage
 from orchestrator.providers.base import CallersFault, Completion, Quote
+from orchestrator.providers.faults import had_begun
 from orchestrator.providers.injection import Injection, injected
 from orchestrator.trace import Journal
 from orchestrator.trace.events import BreakerChanged, Purpose, TryEnded, TryStarted
@@ -180,10 +181,13 @@ class Gate:
             self._settle_failure(held, error, self.clock() - started)
             raise
         except CallersFault as fault:
-            self._settle_broken_off(held, self.clock() - started, sent=True)
+            self._settle_broken_off(held, self.clock() - started, begun=True)
             raise fault.raised from fault
-        except (ReplayMismatch, asyncio.CancelledError) as error:
-            self._settle_broken_off(held, self.clock() - started, sent=not isinstance(error, ReplayMismatch))
+        except asyncio.CancelledError as cut:
+            self._settle_broken_off(held, self.clock() - started, begun=had_begun(cut))
+            raise
+        except ReplayMismatch:
+            self._settle_broken_off(held, self.clock() - started, sent=False)
             raise
         self._settle(held, result, self.clock() - started)
         return result
@@ -225,7 +229,8 @@ class Gate:
                 return await injected(injection, lambda: call.work(quote), _corrupted)
         except TimeoutError as error:
             problem = str(error) or f"no reply within {seconds:.3g} s"
-            raise ProviderTimeout(problem, ours=seconds < call.timeout, partial=call.delivered()) from error
+            ours, partial = seconds < call.timeout, call.delivered()
+            raise ProviderTimeout(problem, ours=ours, begun=had_begun(error), partial=partial) from error
         except (AttemptError, CallersFault, ReplayMismatch):
             raise
         except asyncio.CancelledError as error:
@@ -249,9 +254,10 @@ class Gate:
         self._book(held, _charge(held, error), seconds, error)
         self._changed(self.health.failed(held.call.key, held.admitted, error))
 
-    def _settle_broken_off(self, held: _Held, seconds: float, *, sent: bool) -> None:
+    def _settle_broken_off(self, held: _Held, seconds: float, *, sent: bool = True, begun: bool = False) -> None:
         """A try in flight when the run was stopped: charged its input, or the reserve where output had begun."""
-        charge = held.reservation.usd if held.call.delivered() else held.quote.input_cost if sent else Decimal(0)
+        begun = begun or bool(held.call.delivered())
+        charge = held.reservation.usd if begun else held.quote.input_cost if sent else Decimal(0)
         self._book(held, Result(None, cost=charge, exact=charge == 0), seconds, cancelled=True)
         self.health.breaker(held.call.key).abandoned(held.admitted)
 

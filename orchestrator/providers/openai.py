@@ -86,6 +86,11 @@ class ChatAnswer(Answer):
         self._usage: dict[str, object] = {}
         self._at: dict[object, CallDraft] = {}
 
+    @property
+    def begun(self) -> bool:
+        """Whether any output has arrived; words of refusal are output, too."""
+        return bool(self._refusal) or super().begun
+
     def whole(self, body: dict[str, object]) -> bool:
         """Take a whole answer; False where it is none."""
         choice = _first_choice(body)

@@ -18,7 +18,7 @@ from orchestrator.messages import Usage
 from orchestrator.pool import Model
 from orchestrator.providers.answers import rows, table
 from orchestrator.providers.base import Completion, OnText, Preparing, Provider, Request
-from orchestrator.providers.faults import parsed
+from orchestrator.providers.faults import had_begun, parsed
 
 __all__ = [
     "CassetteCall",
@@ -90,11 +90,9 @@ class RecordingProvider:
 
         try:
             completion = await self._inner.complete(model, request, hear if on_text else None)
-        except asyncio.CancelledError:
-            partial = "".join(heard)
-            self._write(
-                model, request, failure=_Failure(kind="timeout", error=CUT_OFF, begun=bool(heard), partial=partial)
-            )
+        except asyncio.CancelledError as cut:
+            partial, begun = "".join(heard), bool(heard) or had_begun(cut)
+            self._write(model, request, failure=_Failure(kind="timeout", error=CUT_OFF, begun=begun, partial=partial))
             raise
         except AttemptError as error:
             self._write(model, request, failure=_failure(error))

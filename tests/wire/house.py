@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +19,7 @@ from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.runtime import Clocks, ControlPurpose
 from orchestrator.trace.events import TryEnded
 from tests.fake_clock import FakeClock
-from tests.runs import QUESTION, Ran, checked
+from tests.runs import QUESTION, Ran, checked, only_trace
 from tests.wire.server import Script, Seen, WireServer
 from tests.wire.speech import Said, estimate, spoken
 
@@ -85,6 +86,25 @@ class House:
         assert ran.decision.cost_usd == booked
         assert ran.decision.cost_exact == all(event.exact for event in ran.of(TryEnded))
         return ran
+
+    def broken_off(self, seconds: float) -> list[TryEnded]:
+        """Tries of a run that is given up so many seconds after the first request came."""
+        with WireServer() as server:
+            for name, lines in self.script.items():
+                server.script(*(self._played(name, line) for line in lines), model=name)
+            orchestrator = self._orchestrator(server)
+
+            async def given_up() -> None:
+                run = asyncio.create_task(orchestrator.run(QUESTION))
+                assert await asyncio.to_thread(server.asked.wait, 10)
+                await asyncio.sleep(seconds)
+                run.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await run
+
+            asyncio.run(given_up())
+            self.seen = server.requests
+        return [event for event in only_trace(self.folder).events if isinstance(event, TryEnded)]
 
     def charge(self, model: str, number: int = 0) -> Decimal:
         """What a request to a model costs whose answer told no usage: its input, estimated by what was sent."""

@@ -123,6 +123,8 @@ class WireServer:
 
     def __init__(self) -> None:
         self.requests: list[Seen] = []
+        self.asked = threading.Event()
+        """Set once the first request has come."""
         self.unexpected: list[Seen] = []
         """Requests that nothing was scripted for; they got a 500."""
         self._scripts: dict[str | None, deque[Script]] = {None: deque()}
@@ -176,6 +178,7 @@ class WireServer:
         try:
             while (seen := await _request(reader, number)) is not None:
                 self.requests.append(seen)
+                self.asked.set()
                 if not await self._play(self._next(seen), reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -16,7 +16,7 @@ from orchestrator.trace.events import TryEnded
 from tests.runs import Ran
 from tests.wire.house import House
 from tests.wire.outcomes import ASKED, model_at, provider_of
-from tests.wire.server import End, Script, WireServer, stream
+from tests.wire.server import JSON, End, Script, WireServer, head, stream
 from tests.wire.speech import VENDORS, Said
 from tests.wire.vendors import chunk, event
 
@@ -29,6 +29,8 @@ BEGUN = {
     ),
 }
 """A stream that begins, and then nothing more."""
+HALF = Script((head(200, {"Content-Type": JSON, "Content-Length": "99"}) + b'{"id": "x", ', End.HANG))
+"""An answer of which a part comes, and then nothing more."""
 SILENT = Script((End.HANG,))
 LIMIT = 0.25
 
@@ -72,8 +74,9 @@ def test_tries_that_their_time_limit_cut_replay_as_they_were(vendor: str, tmp_pa
 
 
 @both
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_a_call_that_is_stopped_from_outside_is_written_down(vendor: str, streamed: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("came", ["nothing", "a part", "text"])
+def test_a_call_that_is_stopped_from_outside_is_written_down(vendor: str, came: str, tmp_path: Path) -> None:
+    streamed = came == "text"
     cassette, heard = tmp_path / "run.cassette", list[str]()
     on_text = heard.append if streamed else None
 
@@ -83,7 +86,7 @@ def test_a_call_that_is_stopped_from_outside_is_written_down(vendor: str, stream
                 await provider.complete(model_at(vendor, server), ASKED, on_text)
 
     with WireServer() as server:
-        server.script(BEGUN[vendor] if streamed else SILENT)
+        server.script({"nothing": SILENT, "a part": HALF, "text": BEGUN[vendor]}[came])
         asyncio.run(stopped(RecordingProvider(provider_of(vendor), cassette), server))
         model = model_at(vendor, server)
     (entry,) = read_cassette(cassette)
@@ -92,5 +95,5 @@ def test_a_call_that_is_stopped_from_outside_is_written_down(vendor: str, stream
     with pytest.raises(ProviderError) as raised:
         asyncio.run(ReplayProvider(cassette).complete(model, ASKED, again.append if streamed else None))
     error = raised.value
-    assert (error.kind, error.sent, error.begun, error.retryable) == ("timeout", True, streamed, not streamed)
+    assert (error.kind, error.sent, error.begun, error.retryable) == ("timeout", True, came != "nothing", not streamed)
     assert error.partial == "".join(again) == ("I will" if streamed else "")

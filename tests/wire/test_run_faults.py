@@ -15,10 +15,12 @@ from orchestrator.messages import Failed
 from orchestrator.trace.events import TakenOver, TryEnded
 from tests.runs import Ran
 from tests.wire.house import House
-from tests.wire.server import End, Script, refused_url, stream, whole
+from tests.wire.server import JSON, End, Script, head, refused_url, stream, whole
 from tests.wire.speech import VENDORS, Said, answers, routes, spoken
 from tests.wire.vendors import chunk, event, message
 
+HALF = b'{"id": "x", "choices": [{"index": 0, "mess'
+PROMISED = head(200, {"Content-Type": JSON, "Content-Length": "99"})
 HTML = "<html><head><title>Bad Gateway</title></head><body>nginx</body></html>"
 CALL = routes(("sage", "Which city?"))
 ROME = Said("Rome.")
@@ -92,11 +94,21 @@ def begins(text: str, end: End | None) -> Callable[[str], Script]:
     return script
 
 
+def thinks(vendor: str) -> Script:
+    """A stream of thoughts, which nobody is handed, that comes to no end."""
+    if vendor == "openai":
+        return stream(chunk({"reasoning_content": "Hm."}), End.HANG)
+    block = {"type": "thinking", "thinking": "Hm."}
+    return stream(event("content_block_start", index=0, content_block=block), End.HANG)
+
+
 ANYWHERE = (
     Fault("429 with Retry-After", failing(429, Retry_After="7"), "rate_limited", again=True, wait=7.0),
     Fault("429 without", failing(429), "rate_limited", again=True),
     Fault("500", failing(500), "server", again=True),
     Fault("hang", plays(Script((End.HANG,))), "timeout", again=True),
+    Fault("hang after the head", plays(Script((PROMISED, End.HANG))), "timeout", again=True),
+    Fault("hang in mid-answer", plays(Script((PROMISED + HALF, End.HANG))), "timeout", again=True, charge="reserve"),
     Fault("connection reset", plays(Script((End.RESET,))), "connection", again=True),
     Fault("HTML error page", plays(whole(HTML, status=502, kind="text/html")), "server", again=True),
     Fault("HTML page with 200", plays(whole(HTML, kind="text/html")), "malformed", again=False),
@@ -129,6 +141,8 @@ STREAMED = (
     Fault("cut before the text", begins("", None), "cut_stream", again=True),
     Fault("cut after text", begins("Ro", None), "cut_stream", again=False, charge="reserve"),
     Fault("reset after text", begins("Ro", End.RESET), "connection", again=False, charge="reserve"),
+    Fault("thoughts without end", thinks, "timeout", again=True, charge="reserve"),
+    Fault("out of time after text", begins("Ro", End.HANG), "timeout", again=False, charge="reserve"),
     Fault("stalled before the text", begins("", End.HANG), "stalled", again=True),
     Fault("stalled after text", begins("Ro", End.HANG), "stalled", again=False, charge="reserve"),
 )
@@ -308,3 +322,14 @@ def test_a_last_expert_that_refuses_connections_is_tried_three_times(vendor: str
     assert (decision.cost_usd, decision.cost_exact) == (house.bill(router=2), True)
     assert (decision.expert_calls, decision.failed[0].tries, len(house.clock.waits)) == (1, 3, 2)
     assert ran.outcomes() == [("sage", "returned")]
+
+
+@both
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_call_under_way_when_its_run_is_given_up_costs_the_reserve_once_output_has_begun(
+    vendor: str, begun: bool, tmp_path: Path
+) -> None:
+    house = House(vendor, tmp_path, {"router": [Script((PROMISED + HALF if begun else PROMISED, End.HANG))]})
+    (ended,) = house.broken_off(0.2)
+    assert (ended.cancelled, ended.exact) == (True, False)
+    assert ended.usd == (house.reserve("router") if begun else house.charge("router"))
