@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from orchestrator.content import load_prompt
 from orchestrator.errors import AttemptError, FailureKind, ProviderError
-from orchestrator.heal import heal_meanwhile
+from orchestrator.heal import begun, heal_meanwhile, late_failures, taken_in
 from orchestrator.messages import Failed, Goal, Message, Reply, as_text
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route
@@ -74,13 +74,11 @@ async def consult(state: RunState, context: RunContext) -> RunState:
         crew.start()
         while crew.working:
             await crew.wait()
-            for next_steps in (heal_meanwhile, meanwhile):
-                if crew.working and not crew.state.concluded and not context.limit_hit():
-                    crew.state = await watched(next_steps(crew.state, context), context)
-                    crew.start()
+            await crew.go_on(heal_meanwhile)
+            await crew.go_on(meanwhile)
     finally:
         await crew.dismiss()
-    return replace(crew.state, underway=())
+    return late_failures(replace(crew.state, underway=()), context)
 
 
 @dataclass(slots=True)
@@ -95,13 +93,25 @@ class _Crew:
 
     def start(self) -> None:
         """Begin an attempt for every route."""
-        anew = [_begun(attempt, self.context) for attempt in _attempts(self.state, self.context)]
+        found = _attempts(self.state, self.context)
+        at_work = [(each.agent.name, each.goal.query) for each in (*self.working.values(), *found)]
+        self.state = begun(self.state, at_work, self.context)
+        anew = [_begun(attempt, self.context) for attempt in found]
         self.state = replace(self.state, attempts=self.state.attempts + len(anew), routes=())
         others = [*self.working.values(), *anew]
         for attempt in anew:
             work = asyncio.ensure_future(_made(attempt, others, self.state, self.context))
             self.working[work] = attempt
         self._note()
+
+    async def go_on(self, next_steps: Callable[[RunState, RunContext], RunState]) -> None:
+        """Take further steps beside those that are being made, others where the monitors withdraw them."""
+        while self.working and not self.state.concluded and not self.context.limit_hit():
+            avoided = self.state.avoided
+            self.state = await watched(next_steps(self.state, self.context), self.context)
+            self.start()
+            if self.state.avoided == avoided:
+                return
 
     async def wait(self) -> None:
         """Take in what comes first."""
@@ -118,14 +128,9 @@ class _Crew:
         await asyncio.gather(*self.working, return_exceptions=True)
 
     def _take_in(self, result: Reply | Failure, attempt: _Attempt) -> None:
-        state = replace(self.state, waited=0.0)
-        if isinstance(result, Failure):
-            self.state = replace(state, failures=(*state.failures, result), open=(*state.open, result))
-            return
-        without = attempt.went_without
-        self.state = replace(
-            state, replies=(*state.replies, result), fresh_at=state.turns, shortfalls=(*state.shortfalls, *without)
-        )
+        state = taken_in(result, attempt.goal, replace(self.state, waited=0.0), self.context)
+        without = () if isinstance(result, Failure) else attempt.went_without
+        self.state = replace(state, shortfalls=(*state.shortfalls, *without))
 
     def _note(self) -> None:
         underway = tuple(Underway(attempt.agent.name, attempt.goal) for attempt in self.working.values())

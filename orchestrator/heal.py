@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from math import ceil
 
 from orchestrator.lower import conclude_on_limit, halt_in_doubt, limit_of, lower
-from orchestrator.messages import Goal
+from orchestrator.messages import Goal, Reply
 from orchestrator.planner import Choice
 from orchestrator.protocol import Route
 from orchestrator.routers import PlanRouter
 from orchestrator.runtime import RunContext
-from orchestrator.state import Failure, RunState, alike
-from orchestrator.trace.events import Rerouted, Returned, Superseded, Waited
+from orchestrator.state import Detour, Failure, RunState, alike
+from orchestrator.trace.events import Escalated, Rerouted, Returned, Superseded, Waited
 
-__all__ = ["conclude_on_limit", "heal", "heal_meanwhile"]
+__all__ = ["begun", "conclude_on_limit", "heal", "heal_meanwhile", "late_failures", "taken_in"]
 
 PATIENCE = 60.0
 """Seconds that a run without a deadline waits for experts that cool down before it gives up on them."""
@@ -29,7 +30,7 @@ class _Pass:
     routes: dict[tuple[str, str], Route] = field(default_factory=dict[tuple[str, str], Route])
     experts: dict[Goal, str] = field(default_factory=dict[Goal, str])
     """Who was chosen in this pass to give which goal."""
-    reasons: list[str] = field(default_factory=list[str])
+    detours: list[Detour] = field(default_factory=list[Detour])
     shortfalls: list[str] = field(default_factory=list[str])
 
     def choose(self, goal: Goal, *, patience: float = 0.0) -> Choice:
@@ -52,7 +53,7 @@ class _Pass:
 
 
 async def heal(state: RunState, context: RunContext) -> RunState:
-    """Give every open failure its one outcome and say what is to be consulted next.
+    """Say for every open failure what is to be consulted next, or give it its outcome where that is nobody.
 
     Called without open failures where the goal has no path, or where a detour goes on. Where everybody who could
     give a goal cools down it waits for the first of them, if the run's time allows.
@@ -70,7 +71,7 @@ async def heal(state: RunState, context: RunContext) -> RunState:
     lost = [pair for pair in stuck if not _let_go(*pair, work)]
     healed = _healed(work, still_open=())
     if lost or not (state.open or state.pursued or healed.routes):
-        return await lower(healed, lost, context)
+        return await lower(healed.standing(), lost, context)
     return healed
 
 
@@ -98,8 +99,8 @@ def _healed(work: _Pass, *, still_open: tuple[Failure, ...]) -> RunState:
         state,
         open=still_open,
         routes=tuple(work.routes.values()),
+        detours=tuple(work.detours),
         pursued=tuple(dict.fromkeys(pursued)),
-        reasons=(*state.reasons, *work.reasons),
         shortfalls=(*state.shortfalls, *work.shortfalls),
     )
 
@@ -183,11 +184,10 @@ def _is_routers(failure: Failure, state: RunState) -> bool:
 
 
 def _reroute(failure: Failure, work: _Pass) -> tuple[Failure, Choice] | None:
-    """Start another expert, or find the goal reached; what is left comes back with the choice that found no path."""
+    """Choose another expert, or find the goal reached; what is left comes back with the choice that found no path."""
     goal = failure.route.toward or failure.goal
     if work.state.reached(goal) is not None:
-        reason = f"{goal.artifact} had been reached by a sibling"
-        work.context.journal.write(Superseded(attempt=failure.attempt, reason=reason))
+        _supersede(failure, goal, work.context)
         return None
     choice = work.choose(goal)
     work.context.journal.write(choice.event())
@@ -197,10 +197,60 @@ def _reroute(failure: Failure, work: _Pass) -> tuple[Failure, Choice] | None:
     same = [route.agent for route in choice.routes if agents[route.agent].produces == failure.goal.artifact]
     to = (same or [choice.routes[0].agent])[0]
     steps = tuple(step.agent for step in choice.plan.steps)
-    work.context.journal.write(Rerouted(attempt=failure.attempt, to=to, steps=steps, weight=choice.plan.weight))
-    work.reasons.append(f"rerouted: {failure.failed.agent} → {to} ({failure.failed.kind})")
+    work.detours.append(Detour(failure, to, steps, choice.plan.weight))
     work.take(choice)
     return None
+
+
+def begun(state: RunState, goals: Container[tuple[str, str]], context: RunContext) -> RunState:
+    """The state once its routes are taken; `goals` are the experts at work, each with its query.
+
+    Only now a failure is rerouted: before, whoever was to take its place could still be withdrawn. An expert that was
+    refused and is asked again takes nobody's place.
+    """
+    reasons, again, left = list[str](), list[Failure](), list[Failure]()
+    for detour in state.detours:
+        failure, to = detour.failure, detour.to
+        if (to, failure.goal.query) not in goals:
+            left.append(failure)
+        elif to == failure.failed.agent:
+            again.append(failure)
+        else:
+            steps, weight = detour.steps, detour.weight
+            context.journal.write(Rerouted(attempt=failure.attempt, to=to, steps=steps, weight=weight))
+            reasons.append(f"rerouted: {failure.failed.agent} → {to} ({failure.failed.kind})")
+    return replace(
+        state,
+        detours=(),
+        open=(*state.open, *left),
+        again=(*state.again, *again),
+        reasons=(*state.reasons, *reasons),
+    )
+
+
+def taken_in(result: Reply | Failure, goal: Goal, state: RunState, context: RunContext) -> RunState:
+    """The state once an attempt at a goal has ended: refusals of it are over, or as open as the new failure."""
+    before = [failure for failure in state.again if failure.goal == goal]
+    state = replace(state, again=tuple(failure for failure in state.again if failure.goal != goal))
+    if isinstance(result, Failure):
+        return replace(state, failures=(*state.failures, result), open=(*state.open, *before, result))
+    for failure in before:
+        _supersede(failure, goal, context)
+    return replace(state, replies=(*state.replies, result), fresh_at=state.turns)
+
+
+def late_failures(state: RunState, context: RunContext) -> RunState:
+    """The state once nothing is being made: what failed after the end of the run had been decided ends with it."""
+    if not state.concluded:
+        return state
+    for failure in state.open:
+        context.journal.write(Escalated(attempt=failure.attempt, reason=state.ending))
+    return replace(state, open=())
+
+
+def _supersede(failure: Failure, goal: Goal, context: RunContext) -> None:
+    reason = f"{goal.artifact} had been reached by a sibling"
+    context.journal.write(Superseded(attempt=failure.attempt, reason=reason))
 
 
 def _let_go(failure: Failure, choice: Choice, work: _Pass) -> bool:

@@ -48,7 +48,8 @@ def halt_in_doubt(state: RunState, context: RunContext) -> RunState | None:
 def conclude_on_limit(state: RunState, context: RunContext, limit: str) -> RunState:
     """End the run with what is there, if need be for a lower goal; failures still open end with it."""
     there = [index for index, goal in enumerate(state.goals) if state.gives(goal)]
-    ended = replace(state, open=(), routes=(), shortfalls=(*state.shortfalls, limit), concluded=True)
+    shortfalls = (*state.shortfalls, limit)
+    ended = replace(state, open=(), routes=(), shortfalls=shortfalls, concluded=True, ending=limit)
     attempts: list[int | None] = [failure.attempt for failure in state.open]
     if there and there[0] > 0:
         return _demoted(ended, there[0], attempts or [None], context)
@@ -59,7 +60,8 @@ def conclude_on_limit(state: RunState, context: RunContext, limit: str) -> RunSt
 
 async def lower(state: RunState, lost: Sequence[tuple[Failure, Choice]], context: RunContext) -> RunState:
     """Take up a lower goal that can be had, else end the run."""
-    attempts: list[int | None] = [failure.attempt for failure, _ in lost] or [None]
+    attempts: list[int | None] = [failure.attempt for failure in (*(f for f, _ in lost), *state.open)] or [None]
+    state = replace(state, open=())
     within_reach = [
         index
         for index, goal in enumerate(state.goals[1:], start=1)

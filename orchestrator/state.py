@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import FailureKind
 from orchestrator.messages import Failed, Goal, Message, Question, Reply
 from orchestrator.protocol import Route
 
-__all__ = ["Exchange", "Failure", "RunState", "Underway", "alike"]
+__all__ = ["Detour", "Exchange", "Failure", "RunState", "Underway", "alike"]
 
 REFUSALS: tuple[FailureKind, ...] = ("budget", "breaker_open")
 """Kinds of failures that an expert has no part in: it was not asked, and may be once money or breaker allow it."""
@@ -27,6 +28,17 @@ class Failure:
     failed: Failed
     in_doubt: bool = False
     """It may have had its effect all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """The way round a failure, chosen and not begun."""
+
+    failure: Failure
+    to: str
+    """Who is to be started in place of the expert that failed."""
+    steps: tuple[str, ...]
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,10 @@ class RunState:
     """Those whose outcome is not decided yet."""
     routes: tuple[Route, ...] = ()
     """Whom to consult next."""
+    detours: tuple[Detour, ...] = ()
+    """Ways round failures that these routes begin; until they do, the failures have no outcome."""
+    again: tuple[Failure, ...] = ()
+    """Refusals of experts that are being asked again."""
     underway: tuple[Underway, ...] = ()
     """What is being made while the next steps are chosen."""
     avoided: tuple[tuple[str, str], ...] = ()
@@ -94,6 +110,8 @@ class RunState:
     """The last turn was a thought alone: the router is asked again."""
     concluded: bool = False
     """Nothing more is to be asked: merge what is there."""
+    ending: str = ""
+    """Why, where that was decided before a step."""
     demoted: bool = False
     """A lower goal was taken up."""
     halted: bool = False
@@ -135,6 +153,16 @@ class RunState:
         """Who may have had the effect that a goal stands for, although the attempt failed."""
         doubtful = (f.failed.agent for f in self.failures if f.in_doubt and alike(f.goal, goal))
         return next(doubtful, None)
+
+    def withdrawn(self, agents: Container[str]) -> RunState:
+        """The state without detours to some experts, which do not begin: their failures are open again."""
+        kept = tuple(detour for detour in self.detours if detour.to not in agents)
+        back = tuple(detour.failure for detour in self.detours if detour.to in agents)
+        return replace(self, detours=kept, open=(*self.open, *back))
+
+    def standing(self) -> RunState:
+        """The state where nobody is to be consulted: no detour begins."""
+        return replace(self.withdrawn({detour.to for detour in self.detours}), routes=())
 
     def values(self, query: str) -> dict[str, Reply]:
         """Artifacts that are there for a query, the first reply of each."""

@@ -33,7 +33,7 @@ async def watched(state: RunState, context: RunContext) -> RunState:
     while state.routes and (board := await _board(state, context)):
         context.journal.write(Monitored(board=tuple(map(_given, board))))
         if limit := context.limit_hit():  # over it while the monitors looked
-            return conclude_on_limit(state, context, limit)
+            return conclude_on_limit(state.standing(), context, limit)
         avoided = {agent for agent, _ in state.avoided}
         first = next((said for said in board if not said.signal.avoid or set(said.signal.avoid) - avoided), board[0])
         if first.signal.asks == "stop":
@@ -96,16 +96,19 @@ def _given(said: _Said) -> SignalGiven:
 
 
 def _stopped(state: RunState, said: _Said, context: RunContext) -> RunState:
+    state = state.standing()
     reason = f"stopped for a person by {said.source}: {said.signal.why}"
     for failure in state.open:
         context.journal.write(Escalated(attempt=failure.attempt, reason=reason))
     if not state.open:
         context.journal.write(Escalated(attempt=None, reason=reason))
-    return replace(state, open=(), routes=(), halted=True, concluded=True, shortfalls=(*state.shortfalls, reason))
+    shortfalls = (*state.shortfalls, reason)
+    return replace(state, open=(), halted=True, concluded=True, ending=reason, shortfalls=shortfalls)
 
 
 def _without(state: RunState, agents: set[str], said: _Said) -> RunState:
     """The state without routes to experts that are to be avoided; what a router wanted of them is got another way."""
+    state = state.withdrawn(agents)
     dropped = [route for route in state.routes if route.agent in agents]
     own = tuple(state.goal_of(route) for route in dropped if route.toward is None)
     why = f"{said.source} asked to leave it alone: {said.signal.why}"

@@ -25,8 +25,8 @@ def at_the_end(watcher: Watcher, decision: Decision) -> list[str]:
     if told != Counter((event.agent, event.kind) for event in watcher.failed.values()):
         faults.append("the decision does not name the failures")
     for attempt, to, at in watcher.promised:
-        made = [m for m in watcher.started.values() if m.agent == to and m.began >= at - NEAR]
-        if not made and "limit" not in watcher.ends:
+        made = [m for m in watcher.started.values() if m.agent == to and abs(m.began - at) <= NEAR]
+        if not made:
             faults.append(f"attempt {attempt} was rerouted to {to} at {at:.3f}, which was not started")
     if world.deadline is not None and decision.seconds > world.deadline + 1e-6:
         faults.append(f"took {decision.seconds} of {world.deadline} s")

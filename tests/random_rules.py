@@ -94,7 +94,8 @@ class Watcher:
     """Seconds waited since the last attempt ended."""
     events: int = 0
     reached: set[str] = field(default_factory=set[str])
-    last_plan: Planned | None = None
+    plans: list[Planned] = field(default_factory=list[Planned])
+    """Those chosen since an attempt last began: what follows from them."""
     promised: list[tuple[int, str, float]] = field(default_factory=list["tuple[int, str, float]"])
     causes: set[str] = field(default_factory=set[str])
     """What makes the decision degraded."""
@@ -147,6 +148,7 @@ class Watcher:
         )
         self._check((event.idempotency_key is not None) == drawn.effects, f"key of {event.agent}")
         self.started[event.attempt] = made
+        self.plans.clear()
 
     def _on_replied(self, event: Replied) -> None:
         made = self.started[event.attempt]
@@ -232,7 +234,7 @@ class Watcher:
     # what is chosen
 
     def _on_planned(self, event: Planned) -> None:
-        self.last_plan = event
+        self.plans.append(event)
         told: list[str] = []
         for under_way in self._views():
             if not (told := self._plan_faults(event, under_way)):
@@ -283,13 +285,11 @@ class Watcher:
         return faults + [f"{drawn.name} is spare" for drawn in steps if drawn.produces not in used]
 
     def _on_rerouted(self, event: Rerouted) -> None:
-        plan = self.last_plan
         own = self.started[event.attempt].goal
-        self._check(plan is not None and (plan.steps, plan.weight) == (event.steps, event.weight), "reroute of no plan")
+        chosen = [(plan.steps, plan.weight) for plan in self.plans]
+        self._check((event.steps, event.weight) in chosen, "reroute of no plan")
         self._check(event.to in event.steps, f"rerouted to {event.to}, which is not in the plan")
-        refused = self.failed[event.attempt].kind in REFUSALS  # it was not asked, so it may be yet
-        itself = event.to == self.started[event.attempt].agent
-        self._check(refused or not itself, f"rerouted to itself for {own}")
+        self._check(event.to != self.started[event.attempt].agent, f"rerouted to itself for {own}")
         at_work = {self.started[n].agent for view in self._views() for n in view}
         if event.to not in at_work:
             self.promised.append((event.attempt, event.to, self.world.clock()))

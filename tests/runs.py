@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import CellType, FunctionType, MappingProxyType, MethodType
 from typing import TypeVar, cast
@@ -13,6 +14,7 @@ from orchestrator import Decision, Goal, Orchestrator
 from orchestrator.messages import Asked
 from orchestrator.trace import Trace, read_trace, silent_failures, verify
 from orchestrator.trace.events import (
+    AttemptCancelled,
     AttemptFailed,
     AttemptStarted,
     Demoted,
@@ -83,8 +85,25 @@ def hold_to_the_rules(trace: Trace, *, head: str | None = None) -> None:
     assert verdict.ended
     assert silent_failures(trace.events) == []
     goals = {event.attempt: event.goal for event in trace.events if isinstance(event, AttemptStarted)}
+    assert untrue_reroutes(trace.events) == []
     reached: Counter[Goal] = Counter(goals[event.attempt] for event in trace.events if isinstance(event, Replied))
     assert [goal for goal, times in reached.items() if times > 1] == []
+
+
+def untrue_reroutes(events: tuple[Event, ...]) -> list[Rerouted]:
+    """Reroutes to an expert that failed itself, or that neither was at work nor began there and then."""
+    agents = {event.attempt: event.agent for event in events if isinstance(event, AttemptStarted)}
+    untrue: list[Rerouted] = []
+    for number, event in enumerate(events):
+        if not isinstance(event, Rerouted):
+            continue
+        ended = {e.attempt for e in events[:number] if isinstance(e, (Replied, AttemptFailed, AttemptCancelled))}
+        before = [e for e in events[:number] if isinstance(e, AttemptStarted) and e.attempt not in ended]
+        then = takewhile(lambda each: isinstance(each, (Rerouted, AttemptStarted)), events[number:])
+        at_work = [*before, *(e for e in then if isinstance(e, AttemptStarted))]
+        if event.to == agents[event.attempt] or event.to not in [each.agent for each in at_work]:
+            untrue.append(event)
+    return untrue
 
 
 def only_trace(folder: Path) -> Trace:

@@ -553,7 +553,8 @@ def test_an_expert_that_was_refused_while_others_held_the_budget_is_asked_again(
     ran = Ran(decision, trace.events)
     assert (decision.status, decision.support) == ("answered", ("a", "b", "c"))
     assert ran.called() == ["a", "b", "c", "b", "c", "c"]
-    assert ran.outcomes() == [("b", "rerouted"), ("c", "rerouted"), ("c", "rerouted")]
+    assert ran.outcomes() == [("b", "superseded"), ("c", "superseded"), ("c", "superseded")]
+    assert decision.reroutes == 0, "whoever is asked again takes nobody's place"
     assert [name for name, _ in panel.allowed()] == ["a", "b", "c"]
     assert {(failed.kind, failed.tries) for failed in decision.failed} == {("budget", 0)}
     assert (decision.cost_usd, decision.usage) == bill(trace.events)

@@ -46,7 +46,7 @@ from orchestrator.monitors import (
 )
 from orchestrator.pool.registry import Member
 from orchestrator.runtime import Clocks
-from orchestrator.trace.events import Escalated, Monitored, SignalGiven, TryStarted
+from orchestrator.trace.events import Escalated, Monitored, Rerouted, SignalGiven, TryStarted
 from tests.experts import Sold, Vendor, at_once
 from tests.fake_clock import FakeClock
 from tests.routing import Stage, answers, routes, scripted
@@ -164,7 +164,73 @@ def test_a_stop_after_a_failure_is_its_outcome(tmp_path: Path) -> None:
     ran = _ran([Book().expert("x", ILL, skill=0.9), Book().expert("y")], tmp_path, guard)
     assert ran.decision.status == "escalated"
     assert ran.called() == ["x"]
-    assert len(ran.outcomes()) == 1
+    assert ran.outcomes() == [("x", "escalated")]
+
+
+def test_a_way_round_that_is_withdrawn_before_it_begins_was_none(tmp_path: Path) -> None:
+    """`y` is to take the place of `x`, and is avoided: the failure's one outcome is the expert that is started."""
+    book = Book()
+    guard = Says("guard", [None, Signal(0.9, "avoid", "in repair", ("y",)), None])
+    members = [book.expert("x", ILL, skill=0.9), book.expert("y", skill=0.5), book.expert("z", skill=0.1)]
+    ran = _ran(members, tmp_path, guard)
+    assert ran.called() == ["x", "z"]
+    assert [(event.attempt, event.to) for event in ran.of(Rerouted)] == [(1, "z")]
+    assert ran.decision.reasons == ("avoided: y (guard)", "rerouted: x → z (tool)")
+
+
+def test_a_way_round_that_is_withdrawn_for_good_leaves_the_failure_to_end_otherwise(tmp_path: Path) -> None:
+    book = Book()
+    guard = Says("guard", [None, Signal(0.9, "avoid", "in repair", ("y",)), None])
+    members = [book.expert("x", ILL, skill=0.9), book.expert("y", skill=0.5), book.expert("low", produces="lower")]
+    ran = ask(Orchestrator(Pool(members, goals=["answer", "lower"]), trace=tmp_path, monitors=[guard]), tmp_path)
+    assert (ran.called(), ran.outcomes()) == (["x", "low"], [("x", "demoted")])
+    assert (ran.decision.status, ran.decision.reroutes) == ("degraded", 0)
+
+
+def test_a_way_round_withdrawn_while_a_sibling_is_at_work_was_none(tmp_path: Path) -> None:
+    book = Book()
+
+    async def slow() -> str:
+        await until(book.starts("third"))
+        return "slow"
+
+    guard = Says("guard", [None, Signal(0.9, "avoid", "in repair", ("second",)), None])
+    members = [
+        book.expert("slow", slow, produces="left"),
+        book.expert("first", ILL, produces="right", skill=0.9),
+        book.expert("second", produces="right", skill=0.5),
+        book.expert("third", produces="right", skill=0.1),
+        book.expert("both", consumes=("left", "right")),
+    ]
+    ran = _ran(members, tmp_path, guard)
+    assert (ran.decision.answer, ran.decision.status) == ("both", "answered")
+    assert [(event.attempt, event.to) for event in ran.of(Rerouted)] == [(2, "third")]
+
+
+def test_a_stop_while_others_are_at_work_is_the_outcome_of_every_failure(tmp_path: Path) -> None:
+    """Of the one whose way round was about to begin, and of one that comes after."""
+    book, stopped = Book(), asyncio.Event()
+
+    async def slow() -> str:
+        await until(stopped)
+        raise ILL
+
+    async def guard(watch: Watch) -> Signal | None:
+        if not watch.state.failures:
+            return None
+        stopped.set()
+        return Signal(0.9, "stop", "enough")
+
+    members = [
+        book.expert("slow", slow, produces="left"),
+        book.expert("first", ILL, produces="right", skill=0.9),
+        book.expert("second", produces="right", skill=0.5),
+        book.expert("both", consumes=("left", "right")),
+    ]
+    ran = _ran(members, tmp_path, guard)
+    assert ran.decision.status == "escalated"
+    assert sorted(ran.outcomes()) == [("first", "escalated"), ("slow", "escalated")]
+    assert ran.decision.reroutes == 0
 
 
 def test_what_is_avoided_is_planned_round(tmp_path: Path) -> None:
