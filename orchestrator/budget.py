@@ -50,6 +50,10 @@ class Left:
         tokens = self.tokens
         return Left(self.usd and self.usd / number, tokens and tokens // number)
 
+    def without(self, limit: LimitName | None) -> Left:
+        """The same but for one limit."""
+        return Left(None if limit == "usd" else self.usd, None if limit == "tokens" else self.tokens)
+
 
 UNLIMITED = Left()
 
@@ -132,16 +136,20 @@ class Ledger:
         """What can still be reserved."""
         return Left(self.remaining_usd, self.remaining_tokens)
 
-    def obstacle(self, usd: Decimal | None, tokens: int, *, nested: bool = False) -> BudgetExceeded | None:
+    def obstacle(
+        self, usd: Decimal | None, tokens: int, *, lifted: LimitName | None = None, nested: bool = False
+    ) -> BudgetExceeded | None:
         """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing.
 
-        Of `nested` runs it says at which level it cannot.
+        `lifted` is a limit that is not looked at. Of `nested` runs it says at which level it cannot.
         """
         with self.lock:
             nested = nested or self._within is not None
             whose = f" for {self.name or 'the outermost run'}" if nested else ""
-            own = self._own_obstacle(usd, tokens, whose)
-            return own or (self._within.obstacle(usd, tokens, nested=True) if self._within else None)
+            own = self._own_obstacle(usd, tokens, Left(self._own_usd(), self._own_tokens()).without(lifted), whose)
+            if own or self._within is None:
+                return own
+            return self._within.obstacle(usd, tokens, lifted=lifted, nested=True)
 
     def _own_usd(self) -> Decimal | None:
         if self.budget.usd is None:
@@ -154,13 +162,12 @@ class Ledger:
         left = self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values())
         return 0 if "tokens" in self._overdrawn else max(0, left)
 
-    def _own_obstacle(self, usd: Decimal | None, tokens: int, whose: str) -> BudgetExceeded | None:
-        left = self._own_usd()
+    def _own_obstacle(self, usd: Decimal | None, tokens: int, free: Left, whose: str) -> BudgetExceeded | None:
+        left, left_tokens = free.usd, free.tokens
         if left is not None and usd is None:
             return BudgetExceeded("usd", f"the price is unknown, and there is a money budget{whose}")
         if left is not None and usd is not None and usd > left:
             return BudgetExceeded("usd", f"a try may cost ${usd:f}, ${left:f} of ${self.budget.usd:f} are left{whose}")
-        left_tokens = self._own_tokens()
         if left_tokens is not None and tokens > left_tokens:
             return BudgetExceeded("tokens", f"a try may take {tokens} tokens, {left_tokens} are left{whose}")
         return None

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from orchestrator.lower import conclude_on_limit, halt_in_doubt, limit_of, lower
+from orchestrator.lower import conclude_on_limit, halt_in_doubt, lower
 from orchestrator.messages import Goal, Reply
 from orchestrator.planner import Choice
 from orchestrator.protocol import Route
@@ -256,16 +256,15 @@ def _supersede(failure: Failure, goal: Goal, context: RunContext) -> None:
 def _let_go(failure: Failure, choice: Choice, work: _Pass) -> bool:
     """Close a failure whose slot or route can be given up without losing the goal."""
     goal = failure.route.toward or failure.goal
-    stood = (*limit_of(failure), *choice.limits)
-    limits = "".join(f"; {limit}" for limit in stood)
+    limits = "".join(f"; {limit}" for limit in choice.limits)
     if work.alive(goal):
         reason = f"no further distinct expert for analysis {goal.slot}{limits}"
         work.context.journal.write(Superseded(attempt=failure.attempt, reason=reason))
-        work.shortfalls += [reason, *stood]
+        work.shortfalls += [reason, *choice.limits]
         return True
     if _is_routers(failure, work.state):
         reason = f"nobody can serve the route to {failure.failed.agent}{limits}"
         work.context.journal.write(Returned(attempt=failure.attempt, reason=reason))
-        work.shortfalls += [f"returned: {reason}", *stood]
+        work.shortfalls += [f"returned: {reason}", *choice.limits]
         return True
     return False

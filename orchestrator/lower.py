@@ -17,7 +17,7 @@ from orchestrator.state import Failure, RunState
 from orchestrator.trace.events import Demoted, Escalated
 from orchestrator.weights import CANNOT_TAKE
 
-__all__ = ["conclude_on_limit", "doubts", "halt_in_doubt", "limit_of", "lower"]
+__all__ = ["conclude_on_limit", "doubts", "halt_in_doubt", "lower"]
 
 NO_MODEL = (
     "no language model is in this pool: an agent over a vendor's model (OPENAI_API_KEY, ANTHROPIC_API_KEY) or over a "
@@ -126,11 +126,6 @@ def _demoted(state: RunState, index: int, attempts: list[int | None], context: R
     return replace(state, goals=state.goals[index:], routes=(), demoted=True, shortfalls=shortfalls)
 
 
-def limit_of(failure: Failure) -> tuple[str, ...]:
-    """The limit of the run that an attempt failed for, if it did."""
-    return (failure.failed.error,) if failure.failed.kind == "budget" else ()
-
-
 def doubts(state: RunState) -> list[str]:
     """Effects that may have been had although their attempts failed."""
     return [
@@ -154,8 +149,7 @@ def _why(state: RunState, choice: Choice, context: RunContext) -> list[str]:
     if choice.plan is not None:
         could = " → ".join(step.agent for step in choice.plan.steps)
         return [f"the router {context.router.name} gave up, though {could} could give `{state.goal}`", *_tried(state)]
-    limits = [*choice.limits, *(limit for failure in state.failures for limit in limit_of(failure))]
-    reasons = [*limits[:1], f"nobody is left who can give `{state.goal}`", *doubts(state), *_tried(state)]
+    reasons = [*choice.limits[:1], f"nobody is left who can give `{state.goal}`", *doubts(state), *_tried(state)]
     reasons += [
         f"{candidate.agent}: {candidate.why_not}"
         for candidate in choice.candidates

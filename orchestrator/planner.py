@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import log
 
+from orchestrator.errors import LimitName
 from orchestrator.graph import CapabilityGraph, Capable, Plan, Ways
 from orchestrator.messages import Goal
 from orchestrator.pool import Agent, Pool
@@ -17,6 +19,8 @@ from orchestrator.weights import Rates, Weigher
 __all__ = ["Choice", "Planner", "graph_of"]
 
 
+PLANNED_WITH: tuple[LimitName, ...] = ("usd", "tokens")
+"""Limits that rule experts out; the others end a run."""
 FAILED, LEFT_OUT = "failed in this run", "left out"
 """Why not, of an expert that failed, and of one that the caller asked to do without."""
 
@@ -30,16 +34,13 @@ class Choice:
     routes: tuple[Route, ...]
     """The steps of the plan that can be taken now."""
     candidates: tuple[Candidate, ...]
+    limits: tuple[str, ...] = ()
+    """Limits of the run that alone stand in the way: without them there would be a plan."""
 
     @property
     def expert(self) -> str | None:
         """Who would give the goal itself."""
         return self.plan.steps[-1].agent if self.plan and self.plan.steps else None
-
-    @property
-    def limits(self) -> tuple[str, ...]:
-        """Limits for which alone an expert was ruled out."""
-        return tuple(c.why_not for c in self.candidates if c.why_not and c.why_not.startswith("limit:"))
 
     def event(self) -> Planned:
         """The choice as it is written into the trace."""
@@ -94,7 +95,32 @@ class Planner:
             )
             for step in (plan.ready(have) if plan else ())
         )
-        return Choice(goal, plan, routes, tuple(candidates))
+        limits = () if plan is not None else self._limits(goal, state, taken, have | coming, weighed)
+        return Choice(goal, plan, routes, tuple(candidates), limits)
+
+    def _limits(
+        self,
+        goal: Goal,
+        state: RunState,
+        taken: Collection[str],
+        have: Collection[str],
+        weighed: Mapping[str, Candidate],
+    ) -> tuple[str, ...]:
+        """What experts say of a limit that would give the goal without it; those nearest to the goal first."""
+        told = {name: candidate.why_not or "" for name, candidate in weighed.items()}
+        found: list[str] = []
+        for limit in PLANNED_WITH:
+            if any(why_not.startswith(f"limit:{limit}") for why_not in told.values()):
+                weights = partial(self._without, limit, goal, state, taken)
+                plan = self._graph.plan(goal.artifact, have, weights)
+                found += [told.get(step.agent, "") for step in reversed(plan.steps if plan else ())]
+        return tuple(dict.fromkeys(why_not for why_not in found if why_not.startswith("limit:")))
+
+    def _without(
+        self, limit: LimitName, goal: Goal, state: RunState, taken: Collection[str], name: str
+    ) -> float | None:
+        """What an expert would weigh in a run without a limit."""
+        return self._weigh(name, goal, state, taken, patience=0.0, lifted=limit).weight
 
     def slots(self, state: RunState) -> tuple[Choice, ...]:
         """A choice for every slot of the run's goal that is not reached yet, by distinct experts."""
@@ -113,12 +139,23 @@ class Planner:
             taken.add(choice.expert)
         return tuple(choices)
 
-    def _weigh(self, name: str, goal: Goal, state: RunState, taken: Collection[str], *, patience: float) -> Candidate:
+    def _weigh(
+        self,
+        name: str,
+        goal: Goal,
+        state: RunState,
+        taken: Collection[str],
+        *,
+        patience: float,
+        lifted: LimitName | None = None,
+    ) -> Candidate:
         agent = self._pool.agents[name]
         inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
-        candidate = self._weigher.weigh(agent, goal.query, inputs, patience=patience)
+        candidate = self._weigher.weigh(agent, goal.query, inputs, patience=patience, lifted=lifted)
         cooling = 0 < self._weigher.cooling(agent) < patience
         why_not = _ruled_out(agent, goal, state, taken, cooling=cooling) or self._had_already(agent, goal, taken)
+        if lifted is not None and why_not and why_not.startswith(f"limit:{lifted}"):
+            return candidate
         return candidate.model_copy(update={"weight": None, "why_not": why_not}) if why_not else candidate
 
     def _had_already(self, agent: Agent, goal: Goal, taken: Collection[str]) -> str | None:
@@ -147,7 +184,7 @@ def _ruled_out(agent: Agent, goal: Goal, state: RunState, taken: Collection[str]
     """Why the run itself will not use an expert for a goal; `cooling` says that its breaker is waited for."""
     if state.has_failed(agent.name, goal.query):
         left_out = any(f.failed.agent == agent.name and not f.attempt for f in state.failures)
-        return LEFT_OUT if left_out else FAILED
+        return LEFT_OUT if left_out else state.refused_for(agent.name, goal.query) or FAILED
     avoided = dict(state.avoided).get(agent.name)
     if avoided is not None and not cooling:
         return avoided

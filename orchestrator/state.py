@@ -178,6 +178,11 @@ class RunState:
         refused = sum(kind in REFUSALS for kind in kinds)
         return refused < len(kinds) or refused > PATIENCE_WITH_REFUSALS
 
+    def refused_for(self, agent: str, query: str) -> str | None:
+        """The limit of the run that an agent was refused for every time, in the words of the last."""
+        own = [f.failed for f in self.failures if f.failed.agent == agent and f.goal.query == query]
+        return own[-1].error if own and all(failed.kind == "budget" for failed in own) else None
+
 
 def alike(one: Goal, other: Goal) -> bool:
     """Whether two goals are the same but for their slots."""

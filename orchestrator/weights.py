@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from orchestrator.budget import Ledger
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, LimitName
 from orchestrator.health import TOOL, Health
 from orchestrator.messages import Question
 from orchestrator.pool import Agent, Model, Pool
@@ -90,27 +90,34 @@ class Weigher:
         return self._have.rates
 
     def weigh(
-        self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET, *, patience: float = 0.0
+        self,
+        agent: Agent,
+        query: str = "",
+        inputs: Mapping[str, object] = NONE_YET,
+        *,
+        patience: float = 0.0,
+        lifted: LimitName | None = None,
     ) -> Candidate:
         """The agent's weight for a query (empty: the run's question) over inputs, or why it cannot be used.
 
-        A breaker that is open for less than `patience` seconds is no hindrance: they count as the agent's own.
+        A breaker that is open for less than `patience` seconds is no hindrance: they count as the agent's own. With
+        `lifted` the agent weighs what it would if the run had not that limit.
         """
         p, why_not = self._probability(agent, query)
-        quote = self.quote(agent, query, inputs)
+        quote = self.quote(agent, query, inputs, lifted=lifted)
         cooling = self.cooling(agent)
         waits = cooling < patience
         seconds = self._seconds(agent) + (cooling if waits else 0.0)
         why_not = why_not or quote.why_not or (None if waits else _closed(cooling))
-        why_not = why_not or self._hindrance(agent, quote)
-        if p <= 0 or why_not:
+        why_not = why_not or ("p = 0" if p <= 0 else self._hindrance(agent, quote, lifted))
+        if why_not:
             return Candidate(
                 agent=agent.name,
                 artifact=agent.produces,
                 p=p,
                 usd=quote.expected,
                 seconds=seconds,
-                why_not=why_not or "p = 0",
+                why_not=why_not,
             )
         rates = self._have.rates
         weight = -log(p) + rates.cost_weight * float(quote.expected or 0) + rates.time_weight * seconds
@@ -122,11 +129,18 @@ class Weigher:
         """Seconds until the agent's breaker lets a try through; 0 where it does, infinite where it never will."""
         return self._have.health.breaker(health_key(agent, self._have.pool.model_of(agent))).seconds_closed()
 
-    def quote(self, agent: Agent, query: str = "", inputs: Mapping[str, object] = NONE_YET) -> Quote:
-        """What one try of the agent would take now."""
+    def quote(
+        self,
+        agent: Agent,
+        query: str = "",
+        inputs: Mapping[str, object] = NONE_YET,
+        *,
+        lifted: LimitName | None = None,
+    ) -> Quote:
+        """What one try of the agent would take now, or would without one of the run's limits."""
         if agent.model is None:
             return Quote()
-        return self.model_call(agent, query, inputs).quote(self._ledger.left)
+        return self.model_call(agent, query, inputs).quote(self._ledger.left.without(lifted))
 
     def model_call(self, agent: Agent, query: str, inputs: Mapping[str, object]) -> ModelCall:
         """The call that consulting an agent with a model would be."""
@@ -154,11 +168,11 @@ class Weigher:
             self._claims[key] = tool.claims(text, self._have.resources)
         return self._claims[key]
 
-    def _hindrance(self, agent: Agent, quote: Quote) -> str | None:
+    def _hindrance(self, agent: Agent, quote: Quote, lifted: LimitName | None) -> str | None:
         model = self._have.pool.model_of(agent)
         if model is not None and model.context_window is not None and quote.tokens > model.context_window:
             return f"needs {quote.tokens} tokens, its context window holds {model.context_window}"
-        obstacle = self._ledger.obstacle(quote.reserve, quote.tokens)
+        obstacle = self._ledger.obstacle(quote.reserve, quote.tokens, lifted=lifted)
         return str(obstacle) if obstacle else None
 
     def _seconds(self, agent: Agent) -> float:

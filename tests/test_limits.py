@@ -560,6 +560,16 @@ def test_an_expert_that_was_refused_while_others_held_the_budget_is_asked_again(
     assert (decision.cost_usd, decision.usage) == bill(trace.events)
 
 
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_refusal_long_before_is_not_why_a_run_escalates(limit: str, tmp_path: Path) -> None:
+    """`b` was refused while `a` held the budget; asked again, both are down: money is not what would help."""
+    panel = Panel(tmp_path, "ab", {"a": [DOWN] * 3, "b": [DOWN] * 3}, LIMITS[limit](400))
+    decision = panel.run()
+    assert decision.status == "escalated"
+    assert {failed.kind for failed in decision.failed} >= {"budget", "server"}
+    assert [reason for reason in decision.reasons if reason.startswith("limit:")] == []
+
+
 def test_an_expert_that_cannot_be_paid_when_the_others_have_settled_is_given_up(tmp_path: Path) -> None:
     panel = Panel(tmp_path, "ab", {"a": lavish, "b": []}, LIMITS["usd"](400))
     decision = panel.run()

@@ -286,6 +286,57 @@ def test_money_that_pays_for_nobody_escalates(usd: str, tmp_path: Path) -> None:
     assert ran.decision.cost_usd == 0
 
 
+def dear(name: str, *, consumes: tuple[str, ...], skill: float = 0.5, produces: str = "answer") -> list[Model | Agent]:
+    """An expert that is sold for more than there is."""
+    agent = Agent(name=name, model=f"openai:{name}", consumes=consumes, skill=skill, produces=produces)
+    return [Model(name=f"openai:{name}"), agent]
+
+
+@pytest.mark.parametrize(
+    ("members", "limit"),
+    [
+        pytest.param(
+            [failing("find", skill=0.0, produces="passages"), *dear("write", consumes=("passages",))],
+            False,
+            id="inputs",
+        ),
+        pytest.param([failing("a"), *dear("b", consumes=("question",), skill=0.0)], False, id="p = 0"),
+        pytest.param(
+            [failing("find", produces="passages"), failing("write", consumes=("passages",)),
+             *dear("scan", consumes=("question",), produces="notes")],
+            False,
+            id="nobody needs it",
+        ),
+        pytest.param(
+            [failing("find", produces="passages"), *dear("scan", consumes=("question",), produces="passages"),
+             *dear("write", consumes=("passages",))],
+            True,
+            id="two stages",
+        ),
+        pytest.param([failing("a"), *dear("b", consumes=("question",))], True, id="the other one"),
+    ],
+)  # fmt: skip
+def test_money_is_the_cause_only_where_more_of_it_would_help(
+    members: list[Model | Agent], limit: bool, tmp_path: Path
+) -> None:
+    vendor = Vendor(
+        {each.name.removeprefix("openai:"): Sold(usd=Decimal(1)) for each in members if isinstance(each, Model)}
+    )
+    budget = Budget(usd=Decimal("0.5"))
+    ran = ask(Orchestrator(members, providers={"openai": vendor}, budget=budget, trace=tmp_path), tmp_path)
+    assert (ran.decision.status, sum(vendor.tries.values())) == ("escalated", 0)
+    assert any(reason.startswith("limit:") for reason in ran.decision.reasons) == limit, ran.decision.reasons
+    assert ran.decision.reasons[0].startswith("limit:usd: a try may cost $1, " if limit else "nobody is left")
+
+
+def test_where_two_limits_stand_in_the_way_neither_alone_is_the_cause(tmp_path: Path) -> None:
+    vendor = Vendor({"a": Sold(usd=Decimal(1), usage=Usage(60, 40))})
+    budget = Budget(usd=Decimal("0.5"), tokens=99)
+    ran = ask(sold(vendor, {"a": 0.9}, budget=budget, trace=tmp_path), tmp_path)
+    assert ran.decision.status == "escalated"
+    assert "a: limit:usd: a try may cost $1, $0.5 of $0.5 are left" in ran.decision.reasons
+
+
 def test_money_that_pays_for_two_of_three_degrades(tmp_path: Path) -> None:
     vendor = Vendor({"a": Sold(usd=Decimal(1)), "b": Sold(usd=Decimal(1)), "c": Sold(usd=Decimal(1))})
     budget = Budget(usd=Decimal("2.5"))
