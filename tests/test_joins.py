@@ -183,6 +183,27 @@ def test_two_experts_after_one_goal_reach_it_once(tmp_path: Path) -> None:
     assert ran.decision.status == "answered"
 
 
+def test_a_goal_that_is_reached_is_not_reached_again_whoever_a_router_of_ones_own_asks(tmp_path: Path) -> None:
+    """Turn by turn it asks for the same passages: of who gave them, of another, of two at once."""
+    book = Book()
+    turns = [["search"], ["search"], ["scan"], ["scan", "spare"], ["write"], ["write", "draft"]]
+
+    def insists(view: View) -> Turn:
+        asked = turns.pop(0) if turns else []
+        artifact = {"write": "answer", "draft": "answer"}
+        return Turn(tuple(Route(name, toward=Goal(artifact.get(name, "passages"))) for name in asked))
+
+    members = [
+        *(book.expert(name, produces="passages") for name in ("search", "scan", "spare")),
+        *(book.expert(name, consumes=("passages",)) for name in ("write", "draft")),
+    ]
+    ran = ask(Orchestrator(members, router=insists, trace=tmp_path), tmp_path)
+    assert (ran.decision.answer, ran.called()) == ("write", ["search", "write"])
+    assert book.calls == {"search": 1, "write": 1}
+    reached = [event.goal for event in ran.of(AttemptStarted)]
+    assert reached == [Goal("passages"), Goal("answer")]
+
+
 def test_a_router_that_asks_for_a_stage_and_for_what_needs_it_has_the_stage_made_once(tmp_path: Path) -> None:
     """In one turn: `write`, whose way begins with passages by `search`, and `scan`, which gives passages as well."""
     book = Book()

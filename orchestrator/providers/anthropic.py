@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.messages import Message, Usage
@@ -51,9 +51,13 @@ class AnthropicProvider:
         self._stall = stall
 
     async def prepare(self, model: Model) -> None:
-        """Import the SDK; raises `ProviderError` where the model could not be asked anyway."""
-        key_for(model, KEY_ENV)
+        """Import the SDK and build the client; raises `ProviderError` where the model could not be asked anyway."""
+        key = key_for(model, KEY_ENV)
         await _clients.prepare()
+        import anthropic
+
+        with suppress(anthropic.AnthropicError, *transport_errors()):  # which the try will meet, and tell of
+            await _clients.get(model.base_url, key, lambda: _client(model, key))
 
     async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
         """Ask the model, once; with `on_text` the answer is streamed. Raises `ProviderError`."""

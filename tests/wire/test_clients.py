@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from orchestrator.errors import ProviderError
 from orchestrator.pool import Model
+from orchestrator.providers.base import Preparing
 from orchestrator.providers.clients import NO_KEY, Clients, Closable
 from tests.wire.outcomes import ASKED, model_at, provider_of
 from tests.wire.server import WireServer, stream, whole
@@ -156,7 +158,7 @@ def test_a_streams_connection_is_used_again() -> None:
 
 WATCHED = """
 import asyncio, sys, threading
-from orchestrator.budget import Left
+from orchestrator.budget import UNLIMITED
 from orchestrator.messages import Message
 from orchestrator.pool import Model
 from orchestrator.providers import ModelCall
@@ -189,7 +191,7 @@ async def run():
         print(error.kind, seen)
     await asyncio.gather(*(call.prepare() for call in calls))
     prepared = len(seen)
-    replies = await asyncio.gather(*(call.work(call.quote(Left())) for call in calls))
+    replies = await asyncio.gather(*(call.work(call.quote(UNLIMITED)) for call in calls))
     print(*(reply.value.text for reply in replies))
     print(len(seen) == prepared or seen, [name for name in SDKS if (name, True) in seen])
 
@@ -236,6 +238,38 @@ def test_an_import_that_a_timeout_outruns_is_done_once_and_not_again() -> None:
     asyncio.run(clients.prepare())
     assert len(imports) == 1
     assert imports != [threading.main_thread().name]
+
+
+@both
+def test_a_client_is_built_before_the_first_try_begins(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = importlib.import_module(f"orchestrator.providers.{vendor}")
+    name, built = "_client", list[str]()
+    build = getattr(door, name)
+
+    def counted(model: Model, key: str) -> object:
+        built.append(model.name)
+        return build(model, key)
+
+    async def run(model: Model) -> None:
+        provider = provider_of(vendor)
+        assert isinstance(provider, Preparing)
+        await asyncio.gather(*(provider.prepare(model) for _ in range(3)))
+        assert built == ["some-model"]
+        await provider.complete(model, ASKED)
+        assert built == ["some-model"]
+
+    monkeypatch.setattr(door, name, counted)
+    with WireServer() as server:
+        server.script(whole(ANSWER))
+        asyncio.run(run(model_at(vendor, server)))
+
+
+@both
+def test_an_address_that_is_none_is_told_of_by_the_try(vendor: str) -> None:
+    with WireServer() as server:
+        provider = provider_of(vendor)
+        assert isinstance(provider, Preparing)
+        asyncio.run(provider.prepare(model_at(vendor, server, base_url="http://[::1")))
 
 
 SCRIPT = """

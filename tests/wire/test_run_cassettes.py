@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ProviderError
-from orchestrator.providers import Provider, RecordingProvider, ReplayProvider
+from orchestrator.providers import RecordingProvider, ReplayProvider
 from orchestrator.providers.replay import CUT_OFF, read_cassette
 from orchestrator.trace.events import TryEnded
 from tests.runs import Ran
@@ -80,7 +80,8 @@ def test_a_call_that_is_stopped_from_outside_is_written_down(vendor: str, came: 
     cassette, heard = tmp_path / "run.cassette", list[str]()
     on_text = heard.append if streamed else None
 
-    async def stopped(provider: Provider, server: WireServer) -> None:
+    async def stopped(provider: RecordingProvider, server: WireServer) -> None:
+        await provider.prepare(model_at(vendor, server))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(LIMIT):
                 await provider.complete(model_at(vendor, server), ASKED, on_text)
