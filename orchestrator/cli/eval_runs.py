@@ -67,6 +67,8 @@ class Ends:
     only_shown: bool = False
     """Whether the exit code is to say nothing of it."""
     junit: Path | None = None
+    html: Path | None = None
+    markdown: Path | None = None
 
 
 def compared(each: Comparison) -> dict[str, object]:
@@ -271,10 +273,9 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
     """Report on an eval and end the command with its exit code; choices without a head are frozen first."""
     from dataclasses import replace
 
-    from orchestrator.evals.report import broken_gates, report_of, rows_of
+    from orchestrator.evals.report import broken_gates, report_of
     from orchestrator.render import document
     from orchestrator.render.evals import apart_lines, report_table
-    from orchestrator.render.junit import junit
 
     done = list(store.done().values())
     head = head or store.freeze(done)  # every choice is written before any score is looked up
@@ -289,9 +290,23 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
     report_table(found, screen)
     if screen.json:
         screen.data(figures_of(found))
+    _write(ends, found, suite, done, store)
+    raise typer.Exit(0 if ends.only_shown else code_of(found, allow_errors=ends.allow_errors))
+
+
+def _write(ends: Ends, found: Report, suite: Suite, done: list[Done], store: Store) -> None:
+    """The files that were asked for."""
+    from orchestrator.evals.report import rows_of
+    from orchestrator.render.junit import junit
+    from orchestrator.render.markdown import markdown
+    from orchestrator.render.page import Shown, page
+
     if ends.junit is not None:
         ends.junit.write_text(junit(found, rows_of(suite, done)), encoding="utf-8")
-    raise typer.Exit(0 if ends.only_shown else code_of(found, allow_errors=ends.allow_errors))
+    if ends.markdown is not None:
+        ends.markdown.write_text(markdown(found), encoding="utf-8")
+    if ends.html is not None:
+        ends.html.write_text(page(Shown(found, suite, done, store.folder)), encoding="utf-8")
 
 
 def _behind(store: Store, suite: Suite, settings: dict[str, object]) -> list[str]:

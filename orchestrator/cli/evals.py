@@ -37,6 +37,12 @@ AllowErrors = Annotated[bool, typer.Option("--allow-errors", help="Exit with 0 a
 JunitOption = Annotated[
     Path | None, typer.Option("--junit", help="Write a JUnit file as well.", metavar="FILE", dir_okay=False)
 ]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", help="Write the report as one HTML page.", metavar="FILE", dir_okay=False)
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option("--markdown", help="Write the report in Markdown.", metavar="FILE", dir_okay=False)
+]
 MaxCost = Annotated[
     str | None, typer.Option("--max-cost", help="USD for the whole eval.", metavar="USD", show_default=False)
 ]
@@ -94,6 +100,8 @@ def run(
     allow_errors: AllowErrors = False,
     allow_code: AllowCode = False,
     junit: JunitOption = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run a suite and report: every router beside its baselines, errors in the denominator, a verdict in words."""
@@ -126,7 +134,9 @@ def run(
     gates_of(settings, read)
     store = new_store(read.name, out)
     store.begin(settings)
-    carry_out(store, read, how, Screen(json=json), Ends(allow_errors=allow_errors, junit=junit))
+    carry_out(
+        store, read, how, Screen(json=json), Ends(allow_errors=allow_errors, junit=junit, html=html, markdown=markdown)
+    )
 
 
 @app.command()
@@ -136,6 +146,8 @@ def resume(
     max_cost: MaxCost = None,
     allow_errors: AllowErrors = False,
     junit: JunitOption = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
     json: JsonOption = False,
 ) -> None:
     """Do what is missing of an eval that was interrupted; nothing is done twice."""
@@ -146,7 +158,7 @@ def resume(
     if max_cost is not None:
         store.change(max_cost=str(usd(max_cost)))
     settings = store.settings()
-    ends = Ends(allow_errors=allow_errors, junit=junit)
+    ends = Ends(allow_errors=allow_errors, junit=junit, html=html, markdown=markdown)
     carry_out(store, suite_of(settings), how_of(settings), Screen(json=json), ends)
 
 
@@ -157,6 +169,8 @@ def retry(
     max_cost: MaxCost = None,
     allow_errors: AllowErrors = False,
     junit: JunitOption = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
     json: JsonOption = False,
 ) -> None:
     """Do again what ended in an error, and what is missing; what it cost before stays on its bill."""
@@ -168,7 +182,7 @@ def retry(
         store.change(max_cost=str(usd(max_cost)))
     settings = store.settings()
     again = {key for key, done in store.done().items() if done.error is not None}
-    ends = Ends(allow_errors=allow_errors, junit=junit)
+    ends = Ends(allow_errors=allow_errors, junit=junit, html=html, markdown=markdown)
     carry_out(store, suite_of(settings), how_of(settings), Screen(json=json), ends, again=again)
 
 
@@ -178,6 +192,8 @@ def rescore(
     *,
     allow_errors: AllowErrors = False,
     junit: JunitOption = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
     json: JsonOption = False,
 ) -> None:
     """Score and report anew from what was kept; no model is called."""
@@ -185,17 +201,24 @@ def rescore(
 
     store = store_of(name)
     settings = store.settings()
-    ends = Ends(allow_errors=allow_errors, junit=junit)
+    ends = Ends(allow_errors=allow_errors, junit=junit, html=html, markdown=markdown)
     reported(store, suite_of(settings), how_of(settings), Screen(json=json), ends, head=store.frozen_head())
 
 
 @app.command()
-def report(name: RunArgument = "last", *, junit: JunitOption = None, json: JsonOption = False) -> None:
+def report(
+    name: RunArgument = "last",
+    *,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    markdown: MarkdownOption = None,
+    json: JsonOption = False,
+) -> None:
     """Show the report of an eval again."""
     from orchestrator.render import Screen
 
     store = store_of(name)
-    settings, ends = store.settings(), Ends(only_shown=True, junit=junit)
+    settings, ends = store.settings(), Ends(only_shown=True, junit=junit, html=html, markdown=markdown)
     reported(store, suite_of(settings), how_of(settings), Screen(json=json), ends, head=store.frozen_head())
 
 
