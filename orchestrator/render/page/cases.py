@@ -95,7 +95,8 @@ def _whole(shown: Shown, case: EvalCase, rows: Iterable[Row]) -> Table:
     if recorded is not None and case.id in recorded.references:
         reference = [recorded.references[case.id]]
     return {
-        "question": cut(case.asked.text, QUESTION),
+        "question": cut(_question(shown, case), QUESTION),
+        "prompt": cut(_conversation(case), QUESTION),
         "choices": list(case.choices),
         "reference": [cut(each) for each in reference],
         "expect": {name: value for name, value in case.expect.model_dump(mode="json").items() if value},
@@ -156,6 +157,12 @@ def _question(shown: Shown, case: EvalCase) -> str:
     """What is asked, without the examples before it where the source records that apart."""
     recorded = shown.suite.recorded
     return (recorded.cases[case.id].query if recorded else None) or case.asked.text
+
+
+def _conversation(case: EvalCase) -> str:
+    """All that is sent: with who said it, where that is more than one message."""
+    said = case.asked.messages
+    return case.asked.text if len(said) == 1 else "\n\n".join(f"{each.role}: {each.content}" for each in said)
 
 
 def _missed(shown: Shown, row: Row) -> bool:

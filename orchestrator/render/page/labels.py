@@ -12,13 +12,17 @@ RINGS = (12.0, 22.0, 36.0, 54.0, 76.0, 104.0, 140.0)
 """Distances from a point, in pixels, at which its name is tried."""
 ROUND = 16
 """Directions that are tried at each distance."""
-EM = 0.56
+EM = 0.61
 """Mean width of a character, as a share of the font's size."""
 TOUCHES = 1_000.0
 """What it costs to lie over a name or a point: more than any distance."""
-CROSSES = 14.0
+CROSSES = 36.0
 """What it costs to lie over a line."""
-NEAR = 26.0
+STRANGE = 150.0
+"""What it costs to lie nearer to another point than to its own."""
+DISTURBS = 60.0
+"""What a name may cost that need not be shown."""
+NEAR = 17.0
 """Pixels to which a name still seems to belong to its point without a line between them."""
 
 
@@ -75,11 +79,13 @@ def place(
     """Every name where it disturbs least, the first ones first; one that need not be shown and has no room is not."""
     solid, placed = list(taken), list[Placed]()
     for anchor in anchors:
+        others = [each for each in anchors if each is not anchor]
         tried = [
-            (_cost(box, anchor, solid, lines), number, box) for number, box in enumerate(_boxes(anchor, area, size))
+            (_cost(box, anchor, solid, lines) + STRANGE * _strange(box, anchor, others), number, box)
+            for number, box in enumerate(_boxes(anchor, area, size))
         ]
         cost, _, box = min(tried, default=(TOUCHES, 0, None))
-        if box is None or (cost >= TOUCHES and not anchor.must):
+        if box is None or (cost > DISTURBS and not anchor.must):
             continue
         solid.append(box)
         placed.append(Placed(anchor, box, _distance(anchor, box) > NEAR))
@@ -93,7 +99,8 @@ def _boxes(anchor: Anchor, area: Box, size: float) -> list[Box]:
     for ring in RINGS:
         for turn in range(ROUND):
             angle = 2 * pi * turn / ROUND
-            x = anchor.x + ring * cos(angle) + wide / 2 * round(cos(angle), 3)
+            side = max(-1.0, min(1.0, 1.5 * cos(angle)))  # a name beside its point begins or ends at the point
+            x = anchor.x + ring * cos(angle) + wide / 2 * side
             y = anchor.y + ring * sin(angle)
             found.append(Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2))
     return [box for box in found if box.within(area)]
@@ -103,6 +110,11 @@ def _cost(box: Box, anchor: Anchor, solid: Sequence[Box], lines: Sequence[Box]) 
     touched = sum(box.touches(each) for each in solid)
     crossed = sum(box.touches(each) for each in lines)
     return touched * TOUCHES + crossed * CROSSES + _distance(anchor, box)
+
+
+def _strange(box: Box, anchor: Anchor, others: Sequence[Anchor]) -> bool:
+    """Whether a reader would take the name for another point's."""
+    return any(_distance(other, box) < _distance(anchor, box) for other in others)
 
 
 def _distance(anchor: Anchor, box: Box) -> float:

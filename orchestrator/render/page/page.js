@@ -94,7 +94,7 @@
         make("th", { scope: "row" }, link, system, make("span", { class: "asked-text" }, run.question)),
         make("td", { class: "number" }, badge(run.score)),
         make("td", { class: "number" }, usd(run.cost)),
-        make("td", { class: "number" }, seconds(run.seconds)),
+        make("td", { class: "number" }, run.seconds === null ? "" : seconds(run.seconds) + " s"),
         make("td", {}, run.names.join(", ")),
         make("td", {}, run.why));
       made.addEventListener("click", (event) => {
@@ -216,10 +216,12 @@
     return [
       make("h3", {}, "Question"),
       make("div", { class: "quote", tabindex: "0" }, whole.question),
+      whole.prompt === whole.question ? null
+        : make("details", {}, make("summary", {}, "All that was sent"), make("div", { class: "quote" }, whole.prompt)),
       facts([["Choices", whole.choices.join(" | ")], ["Right answer", whole.reference.join("\nor ")], ["Has to", wanted]]),
       ...whole.runs.map((run) => attempt(run, whole.runs.length > 1)),
       ...(whole.models.length ? [make("h3", {}, "What every model gave"), models(whole.models, chosen)] : []),
-    ];
+    ].filter(Boolean);
   };
 
   const attempt = (run, several) => {
@@ -233,8 +235,9 @@
       facts([
         ["Score", badge(run.score)], ["Why", run.why], ["Error", run.error], ["Status", run.status],
         ["Answer", run.answer], ["Supported by", run.support.join(", ")], ["Reasons", run.reasons.join("\n")],
-        ["Cost", cost], ["Seconds", seconds(run.seconds)],
-        ["Calls", turns + " turns · " + calls + " of experts · " + control + " control · " + reroutes + " reroutes"],
+        ["Cost", cost], ["Took", run.seconds === null ? "" : seconds(run.seconds) + " s"],
+        ["Calls", [[turns, "turn"], [calls, "expert call"], [control, "control call"], [reroutes, "reroute"]]
+          .map(([count, word]) => count + " " + word + (count === 1 ? "" : "s")).join(" · ")],
       ]),
       make("h3", {}, "Trace"),
       run.said ? make("p", { class: "hint" }, run.said) : null,

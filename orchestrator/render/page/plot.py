@@ -54,6 +54,8 @@ class _Frame:
     x: Scale
     y: Scale
     canvas: Canvas
+    priced: bool
+    """Whether anything costs anything."""
     free: float | None
     """Where what costs nothing stands, where a logarithmic axis has no place for it."""
     unknown: float | None
@@ -96,16 +98,19 @@ def plot(dots: Sequence[Dot], hull: Sequence[Point], canvas: Canvas, *, log: boo
 
 
 def _frame(dots: Sequence[Dot], canvas: Canvas, *, log: bool) -> _Frame:
-    left, right, top, bottom = 3.9 * canvas.size, canvas.width - 14, 14.0, canvas.height - 3.9 * canvas.size
+    left, right = 3.4 * canvas.size, canvas.width - 14
+    top, bottom = 2.4 * canvas.size, canvas.height - 3.9 * canvas.size
     free = unknown = None
     if any(each.cost is None for each in dots):
         unknown, right = right - 26, right - 60
-    if (log and any(each.cost == 0 for each in dots)) or not any(each.cost for each in dots):
+    if not any(each.cost for each in dots):
+        free = (left + right) / 2
+    elif log and any(each.cost == 0 for each in dots):
         free, left = left + 24, left + 52
     ends = [end for each in dots for end in (each.ci.low, each.ci.high, each.score)]
     costs = [cost for each in dots for cost in (each.cost, each.cost_ci and each.cost_ci.high) if cost]
     y = score_scale([max(0.0, min(1.0, each)) for each in ends], bottom, top)
-    return _Frame(cost_scale(costs, left, right, log=log), y, canvas, free, unknown)
+    return _Frame(cost_scale(costs, left, right, log=log), y, canvas, bool(costs), free, unknown)
 
 
 def _spots(dots: Sequence[Dot], frame: _Frame) -> list[_Spot]:
@@ -124,7 +129,7 @@ def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 def _axes(frame: _Frame) -> str:
     x, y, size = frame.x, frame.y, frame.canvas.size
-    left, right = min(x.start, frame.free or x.start) - 12, frame.canvas.width - 14
+    left, right = min(x.start, frame.free or x.start) - 6, frame.canvas.width - 14
     parts: list[str] = []
     for tick in y.ticks:
         at = y.at(tick)
@@ -132,7 +137,7 @@ def _axes(frame: _Frame) -> str:
         parts.append(
             f'<text class="tick" x="{left - 6:.1f}" y="{at + size / 3:.1f}" text-anchor="end">{tick:.2f}</text>'
         )
-    marks = [(x.at(tick), dollars(tick)) for tick in x.ticks] if x.high != x.low and any((x.ticks,)) else []
+    marks = [(x.at(tick), dollars(tick)) for tick in x.ticks] if frame.priced else []
     if frame.free is not None:
         marks = [(frame.free, "$0"), *marks]
     if frame.unknown is not None:
@@ -146,8 +151,7 @@ def _axes(frame: _Frame) -> str:
     below = y.start + 3.1 * size
     name = "USD per question" + (", logarithmic" if x.log else "")
     parts.append(f'<text class="axis" x="{middle:.1f}" y="{below:.1f}" text-anchor="middle">{name}</text>')
-    turned = f'transform="translate({size:.1f} {(y.start + y.end) / 2:.1f}) rotate(-90)"'
-    parts.append(f'<text class="axis" {turned} text-anchor="middle">score</text>')
+    parts.append(f'<text class="axis" x="2" y="{size:.1f}">score</text>')
     return "".join(parts)
 
 
@@ -257,8 +261,11 @@ def _lines(dots: Sequence[Dot], hull: Sequence[Point], frame: _Frame) -> list[Bo
 
 def _label(placed: Placed) -> str:
     box, anchor = placed.box, placed.anchor
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    text = f'<text class="name" x="{x:.1f}" y="{y:.1f}" dy="0.35em" text-anchor="middle">{escape(anchor.text)}</text>'
+    y, middle = (box.top + box.bottom) / 2, (box.left + box.right) / 2
+    side, x = "middle", middle
+    if box.left >= anchor.x or box.right <= anchor.x:  # the end that is next to the point stays where it is
+        side, x = ("start", box.left) if box.left >= anchor.x else ("end", box.right)
+    text = f'<text class="name" x="{x:.1f}" y="{y:.1f}" dy="0.35em" text-anchor="{side}">{escape(anchor.text)}</text>'
     if not placed.line:
         return text
     end_x = min(max(anchor.x, box.left), box.right)

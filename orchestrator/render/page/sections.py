@@ -45,7 +45,7 @@ def head(shown: Shown) -> str:
     kind = "yes" if told == "route" else "no"
     eyebrow = tag("p", f"Eval of {tag('strong', text(report.suite))} · run {text(report.run)}", cls="eyebrow")
     title = tag("h1", text(told[:1].upper() + told[1:]), cls=f"verdict {kind}")
-    lead = tag("p", text(why[:1].upper() + why[1:] + "."), cls="lead") if why else ""
+    lead = tag("p", text(why), cls="lead") if why else ""
     more = [reason for reason in report.reasons if reason not in report.verdict]
     reasons = tag("ul", "".join(tag("li", text(each)) for each in more), cls="reasons") if more else ""
     gates = "".join(tag("li", text(gate)) for gate in report.gates)
@@ -83,8 +83,12 @@ def plot_section(shown: Shown) -> str:
     if not dots:
         return ""
     log = wants_log(dots)
-    drawn = "".join(plot(dots, hull, canvas, log=each) for canvas in CANVASES for each in (True, False))
-    toggles = _toggle("log", "logarithmic", on=log) + _toggle("linear", "linear", on=not log)
+    axes = (True, False) if any(dot.cost for dot in dots) else (False,)
+    drawn = "".join(plot(dots, hull, canvas, log=each) for canvas in CANVASES for each in axes)
+    toggles = (
+        tag("span", "Cost axis:") + _toggle("log", "logarithmic", on=log) + _toggle("linear", "linear", on=not log)
+    )
+    toggles = toggles if len(axes) > 1 else ""
     roles = [role for role in LEGEND if any(dot.role == role for dot in dots)]
     legend = "".join(tag("li", _mark(role) + LEGEND[role]) for role in roles)
     if hull:
@@ -97,7 +101,7 @@ def plot_section(shown: Shown) -> str:
         "plot",
         "Cost and quality",
         tag("p", said + _unpriced(dots), cls="hint")
-        + tag("div", tag("span", "Cost axis:") + toggles + tag("div", drawn, cls="drawings"), cls="axes")
+        + tag("div", toggles + tag("div", drawn, cls="drawings"), cls="axes")
         + tag("ul", legend, cls="legend"),
     )
 
@@ -126,8 +130,8 @@ def _unpriced(dots: Iterable[Dot]) -> str:
 def systems_section(shown: Shown) -> str:
     """The table of systems, routers first."""
     header = (
-        *("System", "Score", "95 %", "USD per question", "USD per correct", "Cases", "Errors"),
-        *("Control calls", "Reroutes", "p50", "p95", "Asked most"),
+        *("System", "Score, 95 %", "USD per question", "USD per correct", "Cases", "Errors"),
+        *("Control calls", "Reroutes", "Seconds p50", "p95", "Answered by"),
     )
     rows = [(role_of(each), _cells(each)) for each in shown.report.systems]
     return _section("systems", "Systems", table("Every system, routers first", header, rows, cls="systems"))
@@ -135,11 +139,10 @@ def systems_section(shown: Shown) -> str:
 
 def _cells(each: Summary) -> list[str]:
     note = tag("small", text(each.note)) if each.note and each.note != model_of(each.name) else ""
-    asked = ", ".join(f"{name} {share:.0%}" for name, share in list(each.shares.items())[:2])
-    more = len(each.shares) - 2
+    shares = [] if role_of(each) == "single" else list(each.shares.items())
+    asked = ", ".join(f"{name} {share:.0%}" for name, share in shares[:2])
+    more = f" and {len(shares) - 2} more" if len(shares) > 2 else ""
     cells = [
-        f"{each.score:.4f}",
-        f"{each.score_ci.low:.3f} to {each.score_ci.high:.3f}",
         _exact(each.cost_per_question),
         _exact(each.cost_per_correct),
         f"{each.n:,}",
@@ -148,9 +151,11 @@ def _cells(each: Summary) -> list[str]:
         str(each.reroutes),
         _seconds(each.latency_p50),
         _seconds(each.latency_p95),
-        asked + (f" and {more} more" if more > 0 else ""),
+        asked + more,
     ]
-    return [text(each.name) + note, *(text(cell) for cell in cells)]
+    prefix = tag("i", "model:") if role_of(each) == "single" else ""
+    score = f"{each.score:.4f}" + _below(f"{each.score_ci.low:.3f} to {each.score_ci.high:.3f}")
+    return [prefix + text(model_of(each.name)) + note, score, *(text(cell) for cell in cells)]
 
 
 def comparisons_section(shown: Shown) -> str:
@@ -158,7 +163,7 @@ def comparisons_section(shown: Shown) -> str:
     found = shown.report.comparisons
     if not found:
         return ""
-    header = ("Comparison", "Score", "95 %", "p", "Test", "USD per question", "95 %", "In words")
+    header = ("Comparison", "Score, 95 %", "p", "Test", "USD per question, 95 %", "In words")
     rows = [("won" if each.winner == each.a else "lost" if each.winner else "", _compared(each)) for each in found]
     said = "Differences on shared cases, paired; p after Holm's correction."
     return _section(
@@ -167,13 +172,13 @@ def comparisons_section(shown: Shown) -> str:
 
 
 def _compared(each: Comparison) -> list[str]:
+    score = signed(each.delta) + _below(f"{signed(each.ci.low)} to {signed(each.ci.high)}")
     cost = "?" if each.cost_delta is None else signed(each.cost_delta, 6)
-    ci = "" if each.cost_ci is None else f"{signed(each.cost_ci.low, 6)} to {signed(each.cost_ci.high, 6)}"
+    if each.cost_ci is not None:
+        cost += _below(f"{signed(each.cost_ci.low, 6)} to {signed(each.cost_ci.high, 6)}")
     p = f"{each.p_adjusted:.3f}" if each.p_adjusted >= 0.001 else "< 0.001"
-    score = f"{signed(each.ci.low)} to {signed(each.ci.high)}"
-    words = each.words[:1].upper() + each.words[1:]
     name = f"{model_of(each.a)} − {model_of(each.b)}"
-    return [text(cell) for cell in (name, signed(each.delta), score, p, each.test, cost, ci, words)]
+    return [text(name), score, text(p), text(each.test), cost, text(each.words)]
 
 
 def domains_section(shown: Shown) -> str:
@@ -268,7 +273,7 @@ def cases_section(shown: Shown) -> str:
         ("case", "Case", ""),
         ("score", "Score", "number"),
         ("cost", "USD", "number"),
-        ("seconds", "Seconds", "number"),
+        ("seconds", "Took", "number"),
     )
     heads = "".join(
         tag("th", tag("button", label, type="button", data_sort=key), scope="col", cls=kind or None)
@@ -299,16 +304,13 @@ def _section(name: str, title: str, body: str) -> str:
 
 
 def _exact(usd: float | None) -> str:
-    return (
-        "?"
-        if usd is None
-        else dollars(usd)
-        if usd == 0 or usd >= 0.01
-        else f"${usd:.6f}"
-        if usd >= 1e-6
-        else dollars(usd)
-    )
+    return "?" if usd is None else f"${usd:.6f}" if 1e-5 <= usd < 1 else dollars(usd)
+
+
+def _below(words: str) -> str:
+    """Words in a line of their own, small."""
+    return tag("small", text(words))
 
 
 def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f} s"
+    return "" if value is None else f"{value:.3f}"
