@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,8 @@ FLAGS = (
     # No name is ever looked up and no proxy asked: whatever a page wants from elsewhere fails, and is seen.
     *("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--no-proxy-server"),
 )
+KEYS = {"Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+"""Keys that can be pressed, by their numbers."""
 PATIENCE = 30.0
 """Seconds until a step counts as failed."""
 
@@ -46,23 +49,26 @@ class Browser:
         self._program, self._profile = program, profile
         self._last = 0
         self._tabs: dict[str, Tab] = {}
+        self._open = ExitStack()
+        """What is closed again in the end, the last first."""
 
     def __enter__(self) -> Self:
         command = [str(self._program), *FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        self._open.callback(self._end)
         try:
             port, path = self._address()
-            self._socket = connect(f"ws://127.0.0.1:{port}{path}", proxy=None, max_size=None, compression=None)
+            door = connect(f"ws://127.0.0.1:{port}{path}", proxy=None, max_size=None, compression=None)
+            self._socket = self._open.enter_context(door)
         except BaseException:
-            self._end()
+            self._open.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._end()
+        self._open.close()
 
     def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Tab:
         """A page, loaded, in a window of this size."""
@@ -175,7 +181,7 @@ class Tab:
     def press(self, key: str) -> None:
         """Press a key that writes nothing."""
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
     def shot(self, path: Path, *, whole: bool = True) -> None:
         """A picture of the page, or of the window."""

@@ -37,8 +37,9 @@ def expected_content() -> set[str]:
 
 
 def expected_code() -> set[str]:
-    """Every source file of the package."""
-    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "orchestrator").rglob("*.py")}
+    """Every source file of the package: Python, and the parts of the HTML page."""
+    files = [path for kind in ("py", "css", "js", "html") for path in (ROOT / "orchestrator").rglob(f"*.{kind}")]
+    return {path.relative_to(ROOT).as_posix() for path in files}
 
 
 def wheel_names(wheel: Path) -> set[str]:

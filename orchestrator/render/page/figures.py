@@ -66,8 +66,8 @@ class Shown:
         """What drawing between single models at random reaches; nothing where costs are unknown."""
         singles = [each for each in self.report.systems if each.name.startswith(SINGLE)]
         most = max((each.n for each in singles), default=0)
-        points = [Point(each.cost_per_question, each.score) for each in singles if _priced(each) and each.n == most]
-        return zero_router(points)
+        whole = [(each.cost_per_question, each.score) for each in singles if each.n == most]
+        return zero_router(Point(cost, score) for cost, score in whole if cost is not None)
 
     def domains(self) -> list[Domain]:
         """Scores by label of task, the most frequent first; nothing where no case has a label."""
@@ -190,10 +190,6 @@ def _by_label(results: Iterable[Result], labels: dict[str, str | None]) -> dict[
     for each in results:
         found.setdefault(labels[each.case] or "(no label)", []).append(each)
     return found
-
-
-def _priced(summary: Summary) -> bool:
-    return summary.cost_per_question is not None
 
 
 def _dot(summary: Summary, results: Sequence[Result]) -> Dot:

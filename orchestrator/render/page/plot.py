@@ -17,8 +17,8 @@ __all__ = ["Canvas", "plot", "wants_log"]
 ORDER: tuple[Role, ...] = ("router", "single", "bound", "baseline", "placebo")
 """Whose name comes first where several stand at one place."""
 RADIUS = 7.0
-NAMED = 3
-"""Names of one place that are written out."""
+NAMED = 52
+"""Characters of the names of one place that are written out."""
 CURVE = 24
 """Pieces of a straight line that a logarithmic axis bends."""
 SAME = 2.0
@@ -234,8 +234,10 @@ def _matters(spot: _Spot, corners: set[tuple[float, float]]) -> bool:
 
 def _text(dots: Sequence[Dot], canvas: Canvas) -> str:
     """The names at one place, the last ones counted where there are many."""
-    most = 1 if canvas.crowded else NAMED
     names = [_short(model_of(dot.name), 20 if canvas.crowded else 34) for dot in dots]
+    most = 1
+    while not canvas.crowded and most < len(names) and len(" = ".join(names[: most + 1])) <= NAMED:
+        most += 1
     more = f" +{len(names) - most}" if len(names) > most else ""
     return " = ".join(names[:most]) + more
 

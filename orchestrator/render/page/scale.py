@@ -11,6 +11,9 @@ __all__ = ["Scale", "cost_scale", "dollars", "score_scale"]
 WIDE = 12.0
 """From this ratio of dearest to cheapest on, a linear axis hides the cheap ones."""
 
+WAYS = ((8, (1,)), (4, (1,)), (2, (1,)), (1, (1,)), (1, (1, 3)), (1, (1, 2, 5)), (1, tuple(range(1, 10))))
+"""Ways to choose ticks of a logarithmic axis: every how many powers of ten, and which multiples of these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -39,7 +42,8 @@ def score_scale(values: Iterable[float], start: float, end: float) -> Scale:
     step = _step(max(high - low, 0.05), 5)
     low = max(0.0, floor(round(low / step, 6)) * step)
     high = min(1.0, ceil(round(high / step, 6)) * step)
-    low = low if low < high else max(0.0, high - step)
+    high = high if low < high else min(1.0, low + step)
+    low = low if low < high else high - step
     return Scale(low, high, start, end, _ticks(low, high, step))
 
 
@@ -51,10 +55,10 @@ def cost_scale(values: Iterable[float], start: float, end: float, *, log: bool) 
         step = _step(top, 6 if end - start > 500 else 3)
         return Scale(0.0, top * 1.06, start, end, _ticks(0.0, top * 1.06, step))
     low, high = min(found, default=0.1) / 1.5, top * 1.5
-    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    parts = (1, 2, 5) if log10(high / low) < 3 and end - start > 500 else (1, 3) if log10(high / low) < 1.6 else (1,)
-    ticks = [part * 10.0**decade for decade in decades for part in parts]
-    return Scale(low, high, start, end, tuple(each for each in ticks if low <= each <= high), log=True)
+    most = 9 if end - start > 500 else 4
+    ways = [_marks(low, high, every, parts) for every, parts in WAYS]
+    ticks = max((each for each in ways if len(each) <= most), key=len)
+    return Scale(low, high, start, end, ticks, log=True)
 
 
 def dollars(usd: float | None) -> str:
@@ -67,6 +71,13 @@ def dollars(usd: float | None) -> str:
     whole = f"{usd:,.{min(digits, 9)}f}"
     head, _, tail = whole.partition(".")
     return f"${head}.{tail.rstrip('0'):0<2}" if tail.strip("0") or head != "0" else "<$0.000000001"
+
+
+def _marks(low: float, high: float, every: int, parts: Iterable[int]) -> tuple[float, ...]:
+    """Multiples of every so many powers of ten."""
+    decades = range(every * floor(log10(low) / every), ceil(log10(high)) + 1, every)
+    ticks = [part * 10.0**decade for decade in decades for part in parts]
+    return tuple(each for each in ticks if low <= each <= high)
 
 
 def _step(span: float, parts: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orchestrator.evals.comparison import Comparison
 from orchestrator.evals.systems import Summary
@@ -218,7 +218,7 @@ def _bar_role(name: str) -> str:
 def shares_section(shown: Shown) -> str:
     """Whom each router had answer, beside the oracle's share; other mixes below."""
     systems = shown.report.systems
-    oracle = next((each.shares for each in systems if each.name == "oracle"), {})
+    oracle = {name: share for each in systems if each.name == "oracle" for name, share in each.shares.items()}
     mixes = [each for each in systems if role_of(each) in ("baseline", "bound") and len(each.shares) > 1]
     cards = "".join(_share_card(each, oracle) for each in shown.routers if each.shares)
     if not cards:
@@ -232,8 +232,7 @@ def shares_section(shown: Shown) -> str:
     return _section("shares", "Who answered", body + (tag("details", more) if more else ""))
 
 
-def _share_card(each: Summary, oracle: dict[str, float] | object) -> str:
-    marks = oracle if isinstance(oracle, dict) else {}
+def _share_card(each: Summary, marks: Mapping[str, float]) -> str:
     names = [*each.shares, *(name for name in marks if name not in each.shares)]
     rows = "".join(
         tag(
