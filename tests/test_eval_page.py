@@ -29,6 +29,11 @@ from tests.conftest import ROOT
 from tests.eval_world import Lab, record, recorded_file, suite_folder, write_lines
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>&lt;b&gt;'
+CHOOSE = (
+    "(() => {{ const e = document.querySelector('#{0}'); e.value = '{1}';"
+    " e.dispatchEvent(new Event('input', {{bubbles: true}})); }})()"
+)
+"""Picks an option, as a reader would."""
 READY = "document.documentElement.dataset.ready === 'yes'"
 
 
@@ -156,15 +161,11 @@ def test_filters_leave_what_they_say(opened: Opened) -> None:
     tab.write("#search", "CARPET backwards")
     assert shown_count(tab).startswith("1 of 32 shown")
     assert tab.js("document.querySelectorAll('#rows tr').length") == 1
-    choose = (
-        "(() => {{ const e = document.querySelector('#{0}'); e.value = '{1}';"
-        " e.dispatchEvent(new Event('input', {{bubbles: true}})); }})()"
-    )
     tab.js("document.querySelector('#search').value = ''")
-    tab.js(choose.format("outcome", "wrong"))
+    tab.js(CHOOSE.format("outcome", "wrong"))
     assert shown_count(tab) == f"{32 - right} of 32 shown · 0 right"
-    tab.js(choose.format("outcome", "all"))
-    tab.js(choose.format("task", "sums"))
+    tab.js(CHOOSE.format("outcome", "all"))
+    tab.js(CHOOSE.format("task", "sums"))
     assert shown_count(tab).startswith("16 of 32 shown")
     tab.click("[data-sort=cost]")
     costs = tab.js("[...document.querySelectorAll('#rows td:nth-child(3)')].map((e) => Number(e.textContent.slice(1)))")
@@ -276,6 +277,40 @@ def test_failures_ways_round_and_gates_are_told(opened: Opened) -> None:
     riddle = opened.again("#case=riddle")
     assert "escalated" in riddle.js("document.querySelector('.trace').textContent")
     assert all(opened.quiet(each) for each in (tab, broken, riddle))
+
+
+ROUTER = """
+from orchestrator.protocol import Answer, Route, Turn
+from orchestrator.routers import View
+
+
+def broken(view: View) -> Turn:
+    if view.question.text.endswith("3?"):
+        raise ZeroDivisionError("a bug of the caller's")
+    return Turn((Answer(),)) if view.replies else Turn(tuple(Route(each.name) for each in view.experts))
+"""
+
+
+def test_several_routers_their_repetitions_and_errors(opened: Opened) -> None:
+    recorded_file(opened.lab.folder / "rec.jsonl", 40)
+    (opened.lab.folder / "mine.py").write_text(ROUTER, encoding="utf-8")
+    systems = ("--router", "plan", "--router", "mine.py:broken", "--repeat", "2")
+    tab = opened.page("rec.jsonl", *systems, code=1)
+    results = opened.lab.results("run")
+    errors = [each for each in results if each["error"]]
+    assert shown_count(tab).startswith(f"{len(results)} shown")
+    assert len(errors) > 0
+    tab.js(CHOOSE.format("system", "mine.py:broken"))
+    assert shown_count(tab).startswith(f"{len(results) // 2} of {len(results)} shown")
+    tab.js(CHOOSE.format("outcome", "error"))
+    assert shown_count(tab) == f"{len(errors)} of {len(results)} shown · 0 right"
+    assert set(tab.js("[...document.querySelectorAll('#rows .badge')].map((e) => e.textContent)")) == {"error"}
+    tab.click("#rows a")
+    tab.until("document.querySelector('#case').open")
+    names = tab.js("[...document.querySelectorAll('.run > h3:first-child')].map((e) => e.textContent)")
+    assert names == ["mine.py:broken", "mine.py:broken #2", "plan", "plan #2"]
+    assert "ZeroDivisionError" in tab.js("document.querySelector('#case-body .run').textContent")
+    assert opened.quiet(tab)
 
 
 class Tags(HTMLParser):

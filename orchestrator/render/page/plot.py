@@ -197,7 +197,8 @@ def _spot(spot: _Spot) -> str:
 
 def _told(dot: Dot) -> str:
     cost = "cost unknown" if dot.cost is None else f"{dollars(dot.cost)} a question"
-    return f"{model_of(dot.name)}: score {dot.score:.4f} [{dot.ci.low:.3f}, {dot.ci.high:.3f}], {cost}"
+    note = f" ({dot.note})" if dot.note and dot.note != model_of(dot.name) else ""
+    return f"{model_of(dot.name)}: score {dot.score:.4f} [{dot.ci.low:.3f}, {dot.ci.high:.3f}], {cost}{note}"
 
 
 def _mark(dot: Dot, spot: _Spot, told: str | None) -> str:
