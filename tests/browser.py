@@ -27,7 +27,7 @@ FLAGS = (
 )
 KEYS = {"Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
 """Keys that can be pressed, by their numbers."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a step counts as failed."""
 
 

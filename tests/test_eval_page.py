@@ -216,6 +216,62 @@ def test_nothing_is_wider_than_a_phone(opened: Opened, suite: str) -> None:
     assert opened.quiet(tab)
 
 
+def crowded(path: Path, models: int) -> Path:
+    """A file of so many models, whose costs and scores lie all over the plot, some of them close together."""
+    draw = Random("crowded")
+    known = {
+        f"provider/model-{n:02}-chat": (draw.uniform(0.4, 0.95), 10 ** draw.uniform(-5, -2)) for n in range(models)
+    }
+
+    def outcomes() -> dict[str, Any]:
+        return {name: {"score": float(draw.random() < p), "cost_usd": usd} for name, (p, usd) in known.items()}
+
+    rows = [{"id": f"c{n}", "question": f"What is {n}?", "outcomes": outcomes()} for n in range(80)]
+    return write_lines(path, rows)
+
+
+BOXES = """[...document.querySelectorAll('.plot')].filter((plot) => plot.getClientRects().length).flatMap((plot) => {
+  const frame = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('text')].map((text) => {
+    const box = text.getBoundingClientRect();
+    return [text.textContent, box.left - frame.left, box.top - frame.top, frame.right - box.right,
+      frame.bottom - box.bottom, box.left, box.top, box.right, box.bottom];
+  });
+})"""
+"""Every text of the plot that shows: its distances to the edges, and where it stands."""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("models", [4, 16])
+def test_no_word_of_the_plot_is_cut_or_lies_over_another(opened: Opened, models: int, width: int) -> None:
+    tab = opened.page(str(crowded(opened.lab.folder / "crowded.jsonl", models)), width=width)
+    for axis in ("log", "linear"):
+        tab.click(f"label[for=axis-{axis}]")
+        found = tab.js(BOXES)
+        assert [text for text, *edges in found if min(edges[:4]) < 0] == []
+        boxes = [(text, Box(*edges[4:])) for text, *edges in found]
+        assert [
+            (text, other) for n, (text, box) in enumerate(boxes) for other, beside in boxes[:n] if box.touches(beside)
+        ] == []
+    assert opened.quiet(tab)
+
+
+def test_light_and_dark_are_two_pictures(opened: Opened) -> None:
+    opened.page(str(ROOT / "evals" / "recorded_demo" / "suite.toml"))
+    address = (opened.lab.folder / "page.html").as_uri()
+    for width in (1280, 390):
+        pictures: list[bytes] = []
+        for dark in (False, True):
+            tab = opened.browser.open(address, width=width, dark=dark)
+            tab.until(READY)
+            tab.shot(opened.lab.folder / "shot.png")
+            pictures.append((opened.lab.folder / "shot.png").read_bytes())
+            assert int.from_bytes(pictures[-1][16:20], "big") == width
+            lightness = "getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)"
+            assert (max(tab.js(lightness)) < 60) == dark
+        assert pictures[0] != pictures[1]
+
+
 def test_a_long_list_is_drawn_in_parts(opened: Opened) -> None:
     recorded_file(opened.lab.folder / "long.jsonl", 700)
     tab = opened.page("long.jsonl", "--no-traces", "--split", "all")

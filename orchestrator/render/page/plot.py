@@ -98,11 +98,11 @@ def plot(dots: Sequence[Dot], hull: Sequence[Point], canvas: Canvas, *, log: boo
 
 
 def _frame(dots: Sequence[Dot], canvas: Canvas, *, log: bool) -> _Frame:
-    left, right = 3.4 * canvas.size, canvas.width - 14
-    top, bottom = 2.4 * canvas.size, canvas.height - 3.9 * canvas.size
+    left, right = 3.4 * canvas.size, canvas.width - 2.6 * canvas.size  # half a tick of the axis has room beside it
+    top, bottom = 2.4 * canvas.size, canvas.height - 4.2 * canvas.size
     free = unknown = None
     if any(each.cost is None for each in dots):
-        unknown, right = right - 26, right - 60
+        unknown, right = right, right - 60
     if not any(each.cost for each in dots):
         free = (left + right) / 2
     elif log and any(each.cost == 0 for each in dots):
@@ -129,7 +129,7 @@ def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 def _axes(frame: _Frame) -> str:
     x, y, size = frame.x, frame.y, frame.canvas.size
-    left, right = min(x.start, frame.free or x.start) - 6, frame.canvas.width - 14
+    left, right = min(x.start, frame.free or x.start) - 6, frame.canvas.width - size
     parts: list[str] = []
     for tick in y.ticks:
         at = y.at(tick)
@@ -145,10 +145,10 @@ def _axes(frame: _Frame) -> str:
     for at, text in marks:
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{y.end:.1f}" y2="{y.start:.1f}"/>')
         parts.append(
-            f'<text class="tick" x="{at:.1f}" y="{y.start + 1.5 * size:.1f}" text-anchor="middle">{text}</text>'
+            f'<text class="tick" x="{at:.1f}" y="{y.start + 1.9 * size:.1f}" text-anchor="middle">{text}</text>'
         )
     middle = (x.start + x.end) / 2
-    below = y.start + 3.1 * size
+    below = y.start + 3.5 * size
     name = "USD per question" + (", logarithmic" if x.log else "")
     parts.append(f'<text class="axis" x="{middle:.1f}" y="{below:.1f}" text-anchor="middle">{name}</text>')
     parts.append(f'<text class="axis" x="2" y="{size:.1f}">score</text>')
