@@ -50,7 +50,7 @@ class Breaker:
     """When an open breaker lets one try through; infinite after an authentication failure."""
     _cooldown: float = COOLDOWN
     _probe: int | None = None
-    """The try that holds the half-open place."""
+    """The try that holds the half-open place, until it ends: also where the breaker opened again meanwhile."""
     _epoch: int = 0
     """Number of the last try before the breaker last opened or closed; what it found out is known already."""
     _next: int = 0
@@ -62,7 +62,7 @@ class Breaker:
             case "closed":
                 return False
             case "open":
-                return self.clock() < self.until
+                return self.clock() < self.until or self._probe is not None
             case "half_open":
                 return self._probe is not None
             case _:
@@ -72,7 +72,8 @@ class Breaker:
         """Seconds until it may let a try through: 0 now, infinite never; a guess where a try finds out just now."""
         if not self.closed_to():
             return 0.0
-        return SECONDS_OF_A_PROBE if self.state == "half_open" else max(0.0, self.until - self.clock())
+        left = max(0.0, self.until - self.clock()) if self.state == "open" else 0.0
+        return left or SECONDS_OF_A_PROBE
 
     def admit(self) -> int | None:
         """Leave for one try, as its number; None where it is refused. Half-open, one try at a time has the place."""
@@ -85,8 +86,10 @@ class Breaker:
 
     def succeeded(self, number: int) -> None:
         """A try went well: the one in the half-open place closes the breaker."""
-        if number == self._probe:
-            self.state, self._cooldown, self._probe, self._epoch = "closed", COOLDOWN, None, number
+        probing = self._probes(number)
+        self.abandoned(number)
+        if probing:
+            self.state, self._cooldown, self._epoch = "closed", COOLDOWN, number
             self._tries.clear()
         elif self.state == "closed" and number > self._epoch:
             self._tries.append((self.clock(), True))
@@ -98,17 +101,23 @@ class Breaker:
 
     def failed(self, number: int, error: AttemptError) -> None:
         """A try failed: open at once for authentication and rate limits, else after too many."""
-        now, probing = self.clock(), number == self._probe
+        now, probing = self.clock(), self._probes(number)
         self.abandoned(number)
         if error.kind == "auth":
             self._open(float("inf"))
         elif error.retry_after is not None:
+            if error.sick and self.state == "closed" and number > self._epoch:
+                self._count(now)  # as the fifth failure it opens for the longer of the two
             self._open(now + error.retry_after)
         elif error.sick and probing:
             self._cooldown = min(self._cooldown * 2, LONGEST_COOLDOWN)
             self._open(now + self._cooldown)
         elif error.sick and self.state == "closed" and number > self._epoch:
             self._count(now)
+
+    def _probes(self, number: int) -> bool:
+        """Whether the breaker waits for what a try finds out; not where it opened again meanwhile."""
+        return number == self._probe and number > self._epoch
 
     def _count(self, now: float) -> None:
         self._tries.append((now, False))
@@ -118,7 +127,7 @@ class Breaker:
 
     def _open(self, until: float) -> None:
         self.until = max(self.until, until)
-        self.state, self._probe, self._epoch = "open", None, self._next
+        self.state, self._epoch = "open", self._next
         self._tries.clear()
 
 

@@ -400,6 +400,39 @@ def test_a_half_open_try_that_a_late_retry_after_overtook_is_late_itself(
     assert breaker.state == "closed"
 
 
+@pytest.mark.parametrize("how", ["good", DOWN, "abandoned", patience(0.0)], ids=str)
+@pytest.mark.parametrize("late_error", [patience(0.0), patience(45.0)], ids=["at once", "later"])
+def test_a_late_retry_after_gives_nobody_the_place_of_a_half_open_try_that_is_under_way(
+    breaker: Breaker, clock: FakeClock, late_error: AttemptError, how: Ending
+) -> None:
+    late = begin(breaker)
+    open_it(breaker)
+    overtaken = probe(breaker, clock)
+    breaker.failed(late, late_error)
+    clock.pass_by(50)
+    assert (breaker.admit(), breaker.closed_to()) == (None, True), "one try at a time"
+    assert 0 < breaker.seconds_closed() < FOREVER
+    end(breaker, overtaken, how)
+    assert begin(breaker) > overtaken
+    assert breaker.admit() is None
+
+
+@pytest.mark.parametrize(("seconds", "cooldown"), [(5.0, 30.0), (90.0, 90.0)])
+def test_a_fifth_failure_that_names_a_time_opens_for_the_longer_of_the_two(
+    breaker: Breaker, seconds: float, cooldown: float
+) -> None:
+    fail(breaker, 4)
+    fail(breaker, 1, patience(seconds))
+    assert breaker.until == 1000 + cooldown
+
+
+def test_a_half_open_try_that_is_told_when_to_come_back_is_believed(breaker: Breaker, clock: FakeClock) -> None:
+    """Its cooldown is over: nothing longer is running that the time could shorten."""
+    open_it(breaker)
+    breaker.failed(probe(breaker, clock), patience(5.0))
+    assert breaker.until == clock() + 5
+
+
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - SICK))
 def test_what_does_not_speak_against_the_server_opens_nothing(
     breaker: Breaker, clock: FakeClock, kind: FailureKind
@@ -492,6 +525,8 @@ class Reference:
         if how is DENIED:
             self._open(FOREVER)
         elif isinstance(how, RateLimited) and how.retry_after is not None:
+            if timely and not self.opened:
+                self._judge(now, good=False)
             self._open(now + how.retry_after)
         elif timely and how in {"good", DOWN, HURRIED}:
             self._judge(now, good=how == "good")
@@ -513,7 +548,7 @@ class Reference:
         self._turn(opened=True)
 
     def _turn(self, *, opened: bool) -> None:
-        self.opened, self.asked_since, self.waited_for = opened, False, None
+        self.opened, self.asked_since = opened, False
         self.timely.clear()
         self.ended.clear()
 
@@ -559,6 +594,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.clock.pass_by(seconds)
 
     @precondition(lambda self: self.breaker.state == "open" and self.breaker.seconds_closed() < FOREVER)
+    @precondition(lambda self: self.reference.waited_for is None)
     @rule()
     def wait_for_the_place(self) -> None:
         """Wait as long as an open breaker says: then one is let through, and no second one."""
@@ -609,7 +645,8 @@ class BreakerMachine(RuleBasedStateMachine):
         assert (self.breaker.seconds_closed() > 0) == refuses
         if self.breaker.state == "open":
             assert self.breaker.until == max(self.reference.named)
-            assert self.breaker.seconds_closed() == max(0.0, max(self.reference.named) - self.clock())
+            left = max(0.0, max(self.reference.named) - self.clock())
+            assert self.breaker.seconds_closed() == left or (left == 0 and self.reference.waited_for is not None)
 
     @invariant()
     def what_was_named_is_kept(self) -> None:

@@ -267,9 +267,11 @@ def test_a_client_is_built_before_the_first_try_begins(vendor: str, monkeypatch:
 @both
 def test_an_address_that_is_none_is_told_of_by_the_try(vendor: str) -> None:
     with WireServer() as server:
-        provider = provider_of(vendor)
+        provider, model = provider_of(vendor), model_at(vendor, server, base_url="http://[::1")
         assert isinstance(provider, Preparing)
-        asyncio.run(provider.prepare(model_at(vendor, server, base_url="http://[::1")))
+        asyncio.run(provider.prepare(model))
+        with pytest.raises(ProviderError, match="no address of a server"):
+            asyncio.run(provider.complete(model, ASKED))
 
 
 SCRIPT = """
