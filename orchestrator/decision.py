@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
-from orchestrator.errors import AttemptError, ConfigError
+from orchestrator.errors import AttemptError, ConfigError, ReplayMismatch
 from orchestrator.lower import doubts
-from orchestrator.merge import AskingMerge, MergeRule, Vote, merge_named
-from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
+from orchestrator.merge import AskingMerge, MergeRule, fallen_back, merge_named
+from orchestrator.messages import Analysis, Decision, Goal, Question, Reply, Status
+from orchestrator.providers import Ask, Completion, Request
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
 from orchestrator.trace.events import Merged
@@ -53,24 +54,65 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
 async def _merged(
     rule: MergeRule, state: RunState, replies: list[Reply], context: RunContext
 ) -> tuple[Analysis, str, tuple[str, ...]]:
-    """What the merge makes of the replies, and who made it; one that cannot be done gives way to the vote."""
-    asking = isinstance(rule, AskingMerge)
+    """What the merge makes of the replies, and who made it; one that cannot be done gives way, and it is said why."""
+    asking = _Asking(context.asking("merge"))
     until = asyncio.timeout(None if (left := context.seconds_left()) is None else left + GRACE)
     try:
         async with until:
-            if asking:
-                merged = await rule.merge(state.question, replies, context.asking("merge"))
-            else:
-                merged = await rule.merge(state.question, replies)
-            return _checked(merged, rule), rule.name, ()
-    except AttemptError as error:
-        why = f"the merge's model failed ({error.kind}): {error}"
+            (made,) = await asyncio.gather(_made(rule, state.question, replies, asking), return_exceptions=True)
     except TimeoutError:
         if not until.expired():
             raise
-        why = context.late()
-    vote = Vote()
-    return await vote.merge(state.question, replies), vote.name, (f"{why}; {rule.name} gave way to the vote",)
+        made = TimeoutError(context.late())
+    if isinstance(made, Analysis):
+        return made, rule.name, ()
+    why = _why(made, asking)
+    merged = fallen_back(state.question, replies, f"{why}; {rule.name} gave way")
+    return replace(merged, reasons=()), "fallback", merged.reasons
+
+
+async def _made(rule: MergeRule, question: Question, replies: list[Reply], asking: _Asking) -> Analysis:
+    """What the merge gave, if it is an analysis with a text for its answer; raises `ConfigError` else."""
+    given = rule.merge(question, replies, asking) if isinstance(rule, AskingMerge) else rule.merge(question, replies)
+    merged = cast("object", await given)
+    answer: object = merged.answer if isinstance(merged, Analysis) else None
+    if isinstance(merged, Analysis) and isinstance(answer, str):
+        return merged
+    raise ConfigError(f"gave {merged!r}", field=f"merge {rule.name}", expected="an `Analysis` with a text, or a text")
+
+
+@dataclass(slots=True)
+class _Asking:
+    """Asks for a merge, and knows again what came of its calls that is no failure of the merge's."""
+
+    ask: Ask
+    not_ours: list[BaseException] = field(default_factory=list[BaseException])
+
+    async def __call__(self, name: str, request: Request) -> Completion:
+        """Ask; whatever is raised goes on its way."""
+        with self:
+            return await self.ask(name, request)
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Keep what a listener, the trace's file or a script raised: no merge may pass that over."""
+        if error is not None and not isinstance(error, AttemptError):
+            self.not_ours.append(error)
+
+
+def _why(raised: BaseException, asking: _Asking) -> str:
+    """Why a merge gave nothing; raises what is the caller's mistake, or nothing that a merge could do about."""
+    if asking.not_ours:
+        raise asking.not_ours[0]
+    if isinstance(raised, TimeoutError) and str(raised).startswith("limit:"):
+        return str(raised)
+    if isinstance(raised, AttemptError):
+        return f"the merge's model failed ({raised.kind}): {raised}"
+    if isinstance(raised, (ConfigError, ReplayMismatch)) or not isinstance(raised, Exception):
+        raise raised
+    return f"the merge broke down: {type(raised).__name__}: {raised}"
 
 
 def _replies(state: RunState) -> list[Reply]:
@@ -88,14 +130,6 @@ def _rule(state: RunState, context: RunContext) -> MergeRule:
     if state.answer:
         return merge_named("router")
     return merge_named("first" if state.analyses == 1 else "vote")
-
-
-def _checked(merged: object, rule: MergeRule) -> Analysis:
-    """What a merge gave, if it is an analysis with a text for its answer."""
-    answer: object = merged.answer if isinstance(merged, Analysis) else None
-    if isinstance(merged, Analysis) and isinstance(answer, str):
-        return merged
-    raise ConfigError(f"gave {merged!r}", field=f"merge {rule.name}", expected="an `Analysis` with a text, or a text")
 
 
 def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:

@@ -119,7 +119,11 @@ class Reply:
     usage: Usage = Usage()
     seconds: float = 0.0
     confidence: float | None = None
-    """Stated by the expert itself, if it did."""
+    """Stated by the expert itself, from 0 to 1, if it did."""
+    evidence: tuple[str, ...] = ()
+    """What it rests on, where the expert was asked for an analysis."""
+    eliminated: tuple[str, ...] = ()
+    """Answers that the expert ruled out."""
 
     @property
     def text(self) -> str:

@@ -339,7 +339,10 @@ def test_parts_that_do_not_fit_are_told_at_once() -> None:
                 "`merge`: <class 'orchestrator.merge.rules.Vote'> is no merge; expected an object with a name and",
                 "an async `merge`, or a function",
             ],
-            ["`merge`: there is no merge `vot`; expected one of first, router, vote; did you mean `vote`?"],
+            [
+                "`merge`: there is no merge `vot`; expected one of best, first, refine, router, synthesise, vote,",
+                "weighted, or `module:attribute` of your own; did you mean `vote`?",
+            ],
             ["`analyses`: cannot be 0; expected a whole number of at least 1"],
             ["`prefer`: there is no preference `cheep`; expected quality, balanced, cheap"],
         ]

@@ -19,6 +19,7 @@ from orchestrator.merge import (
     MergeRule,
     RouterAnswer,
     Vote,
+    Weighted,
     as_merge,
     canonical,
     merge_named,
@@ -28,7 +29,7 @@ from orchestrator.messages import Analysis, Dissent, Goal, Message, Question, Re
 
 OPEN = Question((Message("user", "How much is it?"),))
 CHOICE = Question((Message("user", "Which one?"),), choices=("A", "B", "C", "D", "I"))
-RULES: tuple[MergeRule, ...] = (First(), Vote(), RouterAnswer())
+RULES: tuple[MergeRule, ...] = (First(), Vote(), Weighted(), RouterAnswer())
 
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 
@@ -340,6 +341,7 @@ def test_what_is_no_merge_is_a_config_error() -> None:
 
 
 def test_merges_are_known_by_name() -> None:
-    assert {name: merge_named(name).name for name in MERGES} == {name: name for name in ("first", "vote", "router")}
+    names = ("first", "vote", "weighted", "router")
+    assert {name: merge_named(name).name for name in MERGES} == {name: name for name in names}
     with pytest.raises(ConfigError, match=r"there is no merge `votes`.* did you mean `vote`"):
         merge_named("votes")

@@ -70,7 +70,7 @@ def test_an_answer_that_cannot_be_used_leaves_it_to_the_vote(case: str) -> None:
     said, why = UNUSABLE[case]
     made = merged(said, CHOICE)
     assert (made.answer, made.support, made.dissent) == ("B", ("bob", "cy"), (Dissent("ada", "A"),))
-    assert made.reasons == (f"synthesise: {why}; decided by vote",)
+    assert made.reasons == (f"synthesise: {why}; decided by majority",)
 
 
 def test_an_open_question_takes_any_answer() -> None:
@@ -84,7 +84,7 @@ def test_one_reply_needs_nobody() -> None:
 
 def test_without_a_way_to_ask_it_is_a_vote() -> None:
     made = asyncio.run(MERGE.merge(CHOICE, PANEL))
-    assert (made.answer, made.reasons) == ("B", ("synthesise: there is no model to ask; decided by vote",))
+    assert (made.answer, made.reasons) == ("B", ("synthesise: there is no model to ask; decided by majority",))
 
 
 def test_the_prompt_is_anonymous_and_hangs_on_no_order() -> None:
@@ -138,7 +138,7 @@ def test_a_merge_agent_that_fails_is_paid_and_said(tmp_path: Path) -> None:
     down = ProviderError("is down", kind="server", usage=Usage(100, 0))
     decision = run([down, down, down], tmp_path).decision
     assert (decision.answer, decision.status, decision.merge_calls) == ("4", "answered", 1)
-    assert decision.reasons == ("synthesise: is down; decided by vote",)
+    assert decision.reasons == ("synthesise: is down; no majority; the reply of the highest p decides",)
     assert decision.cost_usd == Decimal("0.0003")
 
 

@@ -16,15 +16,6 @@ class RouterName(StrEnum):
     plan = "plan"
 
 
-class MergeName(StrEnum):
-    """Merges of the command line."""
-
-    first = "first"
-    router = "router"
-    synthesise = "synthesise"
-    vote = "vote"
-
-
 class PreferName(StrEnum):
     """What money is worth."""
 
@@ -54,10 +45,12 @@ ModelOption = Annotated[
     typer.Option("--model", help="Model to ask as an expert, without a descriptor; repeatable.", metavar="PROVIDER:ID"),
 ]
 MergeOption = Annotated[
-    MergeName | None,
+    str | None,
     typer.Option(
         "--merge",
-        help="How replies become one answer; the router's where it gives one, first for one analysis, else vote.",
+        help="How replies become one answer: first, vote, vote:QUORUM, weighted, router, best, synthesise, refine, or "
+        "module:attribute of your own; without it the router's answer, first for one analysis, vote for more.",
+        metavar="NAME",
         show_default=False,
     ),
 ]

@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.cli.missing import VENDOR_KEYS, check_keys, key_name, named_model
 from orchestrator.cli.options import fault_injector, pool_of, question_of, silence_warnings, usd
-from orchestrator.cli.run_options import MergeName, PreferName, RouterName
+from orchestrator.cli.run_options import PreferName, RouterName
 
 if TYPE_CHECKING:
     from orchestrator.messages import Message, Question
@@ -45,7 +45,7 @@ class Wanted:
     recorded: Path | None = None
     case: str | None = None
     fail: list[str] | None = None
-    merge: MergeName | None = None
+    merge: str | None = None
     budget: str | None = None
     max_tokens: int | None = None
     max_turns: int | None = None
@@ -117,7 +117,7 @@ def _orchestrator(wanted: Wanted, parts: Parts) -> Orchestrator:
         parts.pool,
         router=_router(wanted, parts.pool),
         providers=parts.providers,
-        merge=wanted.merge.value if wanted.merge else None,
+        merge=wanted.merge,
         analyses=wanted.analyses,
         prefer=wanted.prefer.value,
         budget=Budget(

@@ -210,7 +210,8 @@ def _orchestrator(
 
 def _named(name: str, field: str, suite: Suite) -> object:
     """A router or merge by name, or the object at a place."""
-    return name if ":" not in name or name in suite.pool.models else named_object(name, field)
+    known = ":" not in name or name in suite.pool.models or name.startswith("vote:")
+    return name if known else named_object(name, field)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Protocol, cast, runtime_checkable
@@ -90,7 +90,8 @@ class Exact(_Rule):
 
     def score(self, answer: str, case: EvalCase) -> Scored:
         """1 where it equals a reference as merges compare answers."""
-        return _verdict(any(same(answer, each, case.asked) for each in _references(case)), answer, case)
+        asked = replace(case.asked, kind=None)  # by kind merges also take near texts and worked solutions for equal
+        return _verdict(any(same(answer, each, asked) for each in _references(case)), answer, case)
 
 
 class Choice(_Rule):

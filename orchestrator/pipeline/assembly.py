@@ -17,12 +17,13 @@ from orchestrator.content import Prompt
 from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
 from orchestrator.health import NestedHealth
 from orchestrator.merge import (
+    ASKING,
     AskingMerge,
     MergeFunction,
     MergeRule,
-    Synthesise,
+    PanelMerge,
     as_merge,
-    merge_named,
+    found_merge,
     worst_of_asking,
 )
 from orchestrator.monitors import Monitor
@@ -125,12 +126,10 @@ def router_of(given: Router | RouterFunction | str | None, pool: Pool) -> Router
 
 
 def merge_of(given: MergeRule | MergeFunction | str | None, pool: Pool) -> MergeRule | None:
-    """The merge from an object, a function or a name; `synthesise` asks the pool's merge agent."""
-    if given == "synthesise":
-        return Synthesise(_model_named("llm", pool, pool.merger, "merge"))
-    if isinstance(given, str):
-        return merge_named(given)
-    merge = given and as_merge(given)
+    """The merge from an object, a function or a name; those that ask a model ask the pool's merge agent."""
+    if isinstance(given, str) and given in ASKING:
+        return ASKING[given](_model_named("llm", pool, pool.merger, "merge"))
+    merge = found_merge(given) if isinstance(given, str) else given and as_merge(given)
     if isinstance(merge, AskingMerge):
         _check_model(merge.model, pool, "merge")
     return merge
@@ -274,7 +273,7 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
     if not isinstance(merge, AskingMerge):
         return None
     model = settings.facilities.pool.models[merge.model]
-    if isinstance(merge, Synthesise):
+    if isinstance(merge, PanelMerge):
         quote = merge.worst(model, state.question, state.analyses)
     else:
         quote = worst_of_asking(model, state.question, state.analyses)
@@ -289,7 +288,7 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
 
 def _prompts(settings: Settings) -> tuple[Prompt, ...]:
     speaking = (settings.router, settings.merge)
-    return tuple(p for part in speaking if isinstance(part, (LLMRouter, Synthesise)) for p in part.prompts())
+    return tuple(p for part in speaking if isinstance(part, (LLMRouter, PanelMerge)) for p in part.prompts())
 
 
 def started(settings: Settings, state: RunState, context: RunContext) -> RunStarted:

@@ -179,8 +179,8 @@ class Orchestrator:
 
         `on_text` is told what router and merge agent write, as it arrives.
 
-        Raises `ConfigError` for what the caller got wrong, whatever a router or merge of the caller's own raises,
-        and CancelledError where it is cancelled; the trace is ended in each case.
+        Raises `ConfigError` for what the caller got wrong, whatever a router of the caller's own raises, and
+        CancelledError where it is cancelled; the trace is ended in each case. A merge that raises gives way.
         """
         return await self._run(asked, goal, Wishes(tuple(listeners), on_text))
 

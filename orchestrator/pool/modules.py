@@ -1,19 +1,24 @@
-"""Loads the Python files that stand beside descriptors, and finds the experts decorated in them."""
+"""Loads Python of the user's own: files beside descriptors, objects by their place, what packages offer."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from importlib import util
+from importlib import import_module, util
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError
 from orchestrator.pool.experts import is_expert
 
-__all__ = ["BROKEN", "experts_in", "module_of_file"]
+__all__ = ["BROKEN", "PLACE", "at_place", "experts_in", "module_of_file", "offered"]
+
+PLACE = "`package.module:attribute` or `file.py:attribute`"
+"""How something of the user's own is named."""
 
 BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
 """What a module that cannot be loaded may raise."""
@@ -53,3 +58,25 @@ def experts_in(files: Iterable[Path], named: set[tuple[str, str]]) -> list[Calla
             if is_expert(value) and value.__module__ == module.__name__ and (path.name, name) not in named:
                 found.append(value)
     return found
+
+
+def at_place(name: str, field: str) -> object:
+    """What stands at `package.module:attribute` or `file.py:attribute`; raises `ConfigError` where nothing does.
+
+    A file is found from the working directory.
+    """
+    module, _, attribute = name.rpartition(":")
+    try:
+        value: object = module_of_file(Path(module)) if module.endswith(".py") else import_module(module)
+        for part in attribute.split("."):
+            value = cast("object", getattr(value, part))
+    except ConfigError as error:
+        raise ConfigError(f"`{name}`: {error.problem}", field=field, expected=PLACE) from error
+    except BROKEN as error:
+        raise ConfigError(f"`{name}` cannot be loaded: {error}", field=field, expected=PLACE) from error
+    return value
+
+
+def offered(group: str) -> dict[str, EntryPoint]:
+    """What installed packages offer under an entry-point group, by name; nothing of it is loaded."""
+    return {point.name: point for point in entry_points(group=group)}
