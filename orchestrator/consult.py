@@ -11,6 +11,7 @@ from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 
+from orchestrator.analyses import Stated, stated_in
 from orchestrator.content import load_prompt
 from orchestrator.errors import AttemptError, FailureKind, ProviderError
 from orchestrator.heal import begun, heal_meanwhile, late_failures, taken_in
@@ -197,15 +198,20 @@ async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, co
         raise
     if paid.error is not None or paid.result is None:
         return _failure(attempt, paid.error or AttemptError("gave nothing", kind="malformed"), paid, context)
+    given = paid.result.value
+    stated = given if isinstance(given, Stated) else Stated("")
     reply = Reply(
         attempt.number,
         attempt.agent.name,
         attempt.goal,
-        paid.result.value,
+        stated.answer or given,
         p=candidate.p or 0.0,
         cost=_with_nested(paid.cost, attempt, context),
         usage=paid.usage,
         seconds=paid.seconds,
+        confidence=stated.confidence,
+        evidence=stated.evidence,
+        eliminated=stated.eliminated,
     )
     context.journal.write(
         Replied(
@@ -215,6 +221,9 @@ async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, co
             p=reply.p,
             usd=reply.cost,
             seconds=round(reply.seconds, 6),
+            confidence=reply.confidence,
+            evidence=reply.evidence,
+            eliminated=reply.eliminated,
         )
     )
     return reply
@@ -286,15 +295,25 @@ class _Asking:
         return replace(self.call, request=short).quote(left)
 
     async def work(self, quote: Quote) -> Result:
-        """One try, with the text of the reply as its value."""
+        """One try, with the text of the reply as its value, or the analysis that was asked for."""
         _whole_inputs(self.attempt, self.state)
         result = await self.call.work(quote)
         try:
-            return _text_of(result)
+            told = _text_of(result)
+            return self._analysed(told, result) if self.attempt.agent.reply == "analysis" else told
         except AttemptError as error:
             if error.kind == "malformed":
                 self._mend(result.value, str(error))
             raise
+
+    def _analysed(self, told: Result, result: Result) -> Result:
+        """The analysis in the reply; where no schema held the model to one, plain text is its answer."""
+        stated = stated_in(str(told.value))
+        if stated is not None:
+            return replace(told, value=stated)
+        if self.call.request.schema is None:
+            return told
+        raise _unusable(result, "malformed", "is no JSON object with an `answer`")
 
     def _mend(self, value: object, problem: str) -> None:
         """Ask for the reply again, with what was wrong with it."""
@@ -337,9 +356,13 @@ def _text_of(result: Result) -> Result:
         raise TypeError(f"a provider gave {type(completion).__name__}")
     if completion.finish in ("stop", "calls") and completion.text.strip():
         return replace(result, value=completion.text)
-    kind, problem = _UNUSABLE.get(completion.finish, ("malformed", "gave an empty reply"))
+    raise _unusable(result, *_UNUSABLE.get(completion.finish, ("malformed", "gave an empty reply")))
+
+
+def _unusable(result: Result, kind: FailureKind, problem: str) -> ProviderError:
+    """The error of a reply that came whole and is of no use; it costs what it cost."""
     usage, cost = (result.usage, result.cost) if result.exact else (None, None)
-    raise ProviderError(problem, kind=kind, usage=usage, cost=cost)
+    return ProviderError(problem, kind=kind, usage=usage, cost=cost)
 
 
 def _fault(attempt: _Attempt, context: RunContext, case: str | None) -> FailureKind | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from orchestrator.analyses import analysis_schema
+from orchestrator.content import load_prompt
 from orchestrator.messages import Message, Question, as_text
 from orchestrator.pool import Agent, Model
 from orchestrator.providers import Request
@@ -24,10 +26,20 @@ def expert_request(agent: Agent, model: Model, question: Question, query: str, i
         blocks = "\n\n".join(f"{name}:\n{as_text(value)}" for name, value in sorted(given.items()))
         last = asked[-1]
         asked = (*asked[:-1], replace(last, content=f"{last.content}\n\n{blocks}"))
-    system = (Message("system", agent.prompt),) if agent.prompt else ()
+    choices = () if query else question.choices
+    told = [agent.prompt] if agent.prompt else []
+    if agent.reply == "analysis":
+        told.append(load_prompt("analysis").fill(answer=_answer_wanted(choices)))
+    system = (Message("system", "\n\n".join(told)),) if told else ()
     return Request(
         (*system, *asked),
         max_output=model.max_output,
         temperature=model.temperature,
         case=None if query else question.case,
+        schema=analysis_schema(choices) if agent.reply == "analysis" and model.structured else None,
     )
+
+
+def _answer_wanted(choices: tuple[str, ...]) -> str:
+    """What stands behind `answer`, in the words of the prompt."""
+    return "one of these, word for word: " + ", ".join(choices) if choices else "the answer alone, as text"

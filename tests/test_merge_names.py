@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_packages_offer_merges(own: Path, monkeypatch: pytest.MonkeyPatch) -> No
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n", encoding="utf-8")
     (folder / "entry_points.txt").write_text("[orchestrator.merges]\nlast-one = mine:last\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(own.parent))
+    monkeypatch.setattr(sys, "path", [str(own.parent), *sys.path])
     assert found_merge("last-one").name == "last"
     with pytest.raises(ConfigError, match=r"last-one.* did you mean `last-one`"):
         found_merge("last-on")

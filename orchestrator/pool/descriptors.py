@@ -208,6 +208,8 @@ class Agent(Descriptor):
     """For a Python function: its cheap test of a question."""
     prompt: str | None = None
     """What the model is told before the question; in a file, the name of a Markdown file in `prompts/`."""
+    reply: Literal["text", "analysis"] = "text"
+    """What its model is asked for: text, or an analysis with answer, evidence, ruled out answers and confidence."""
     consumes: Names = ("question",)
     """Artifacts that it needs: all of them, or as many as `needs` says."""
     needs: int | None = Field(default=None, ge=1)
@@ -235,6 +237,9 @@ class Agent(Descriptor):
         if (self.model is None) == (self.tool is None):
             problem = "names both a model and a tool" if self.model else "names neither a model nor a tool"
             raise PydanticCustomError("model_or_tool", "either `model` or `tool`", {"problem": problem})
+        if self.reply == "analysis" and self.model is None:
+            problem = "is a tool, which is not asked for an analysis"
+            raise PydanticCustomError("reply", '`reply = "analysis"` with a model only', {"problem": problem})
         if self.produces in self.consumes:
             problem = f"consumes what it produces, `{self.produces}`"
             raise PydanticCustomError("cycle", "two different artifacts", {"problem": problem})

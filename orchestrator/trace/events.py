@@ -225,6 +225,10 @@ class Replied(_Event):
     p: float
     usd: Decimal | None
     seconds: float
+    confidence: float | None = None
+    """Stated by the expert, where it was asked for an analysis; so are the next two."""
+    evidence: tuple[str, ...] = ()
+    eliminated: tuple[str, ...] = ()
 
 
 class AttemptFailed(_Event):

@@ -70,7 +70,7 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
         case AttemptFailed():
             return {"error": LEFT_OUT}
         case Replied():
-            return {"value": None}
+            return {"value": None, "evidence": (), "eliminated": ()}
         case Waited():
             return {"goal": _goal(event.goal)}
         case Monitored():
