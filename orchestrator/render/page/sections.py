@@ -96,7 +96,7 @@ def plot_section(shown: Shown) -> str:
             "li",
             '<svg viewBox="0 0 26 12"><path class="hull" d="M1 10L25 2"/></svg>zero router: mixes of single models',
         )
-    said = "Up is better, left is cheaper; lines are 95 % intervals. Point at a mark, or tap it, for its figures."
+    said = "Up is better, left is cheaper; lines are 95&nbsp;% intervals. Point at a mark, or tap it, for its figures."
     return _section(
         "plot",
         "Cost and quality",
