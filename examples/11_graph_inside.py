@@ -1,4 +1,4 @@
-"""A LangGraph of one's own as an expert, with a tool beside it that takes over when the graph gives up.
+"""A LangGraph of one's own as an expert, and a tool beside it that takes over when the graph gives up.
 
 Prints:
     cascade ()
@@ -12,20 +12,19 @@ from langgraph.graph import START, StateGraph
 from orchestrator import Orchestrator, expert, runnable_expert
 
 
-class State(TypedDict, total=False):
+class State(TypedDict):
     question: str
     words: list[str]
-    answer: str
 
 
-def split(state: State) -> State:
-    return {"words": state.get("question", "").split()}
+def split(state: State) -> dict[str, object]:
+    return {"words": state["question"].split()}
 
 
-def longest(state: State) -> State:
-    if len(words := state.get("words", [])) < 2:
+def longest(state: State) -> dict[str, object]:
+    if len(state["words"]) < 2:
         raise ValueError("one word has no longest")
-    return {"answer": max(words, key=len)}
+    return {"words": [max(state["words"], key=len)]}
 
 
 @expert(skill=0.3)
@@ -34,7 +33,8 @@ def echo(question: str) -> str:
 
 
 graph = StateGraph(State).add_node("split", split).add_node("longest", longest)
-graph = graph.add_edge(START, "split").add_edge("split", "longest").compile()
-desk = Orchestrator([runnable_expert(graph, "longest_word", skill=0.9), echo])
-for question in ("a cascade of routers", "tide"):
-    print((decision := desk.run_sync(question)).answer, decision.reasons)
+built = graph.add_edge(START, "split").add_edge("split", "longest").compile()
+desk = Orchestrator([runnable_expert(built, "longest_word", skill=0.9, taken=lambda state: state["words"][0]), echo])
+for asked in ("a cascade of routers", "tide"):
+    decision = desk.run_sync(asked)
+    print(decision.answer, decision.reasons)
