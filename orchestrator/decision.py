@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.errors import AttemptError, ConfigError, ReplayMismatch
 from orchestrator.lower import doubts
@@ -156,7 +156,7 @@ def _decision(  # noqa: PLR0917 - one private call
     value: JsonValue,
 ) -> Decision:
     ledger, tally = context.ledger, context.tally
-    return Decision(
+    decision = Decision(
         answer=merged.answer if merged else None,
         status=status,
         goal=state.goal,
@@ -178,6 +178,16 @@ def _decision(  # noqa: PLR0917 - one private call
         run_id=context.journal.run_id,
         value=value,
     )
+    return _writable(decision)
+
+
+def _writable(decision: Decision) -> Decision:
+    """The decision as its trace holds it: half surrogates, which no UTF-8 can hold, are written out."""
+    try:
+        decision.model_dump_json()
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return Decision.model_validate(plain(decision))
+    return decision
 
 
 def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:

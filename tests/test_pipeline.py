@@ -617,7 +617,7 @@ class Pair:
         (b"\xff", r"b'\xff'", None),
         (0, "0", 0),
         (False, "False", False),
-        ("\ud800", "\ud800", None),
+        ("\ud800", r"\ud800", None),
         (Pair(1, Odd()), "Pair(one=1, other=<odd>)", {"one": 1, "other": "<odd>"}),
     ],
 )
