@@ -297,9 +297,7 @@ def test_ten_thousand_runs_over_their_limits_decide_or_say_why_not(first: int) -
     kind=st.sampled_from([Best, Refine, Synthesise]),
     noted=st.integers(0, 20),
 )
-def test_no_replies_make_a_merge_dearer_than_what_is_kept(
-    texts: list[str], kind: type[PanelMerge], noted: int
-) -> None:
+def test_no_replies_make_a_merge_dearer_than_what_is_kept(texts: list[str], kind: type[PanelMerge], noted: int) -> None:
     merge = kind("script:merger")
     assert isinstance(merge, AskingMerge)
     replies = [

@@ -46,6 +46,7 @@ from orchestrator.cli.run_options import (
     StrictOption,
     SystemOption,
     TableOption,
+    ThreadOption,
     TokensOption,
     TraceOption,
     TurnsOption,
@@ -85,6 +86,7 @@ def run(
     file: FileOption = None,
     recorded: RecordedOption = None,
     case: CaseOption = None,
+    thread: ThreadOption = None,
     cassette: CassetteOption = None,
     record: RecordOption = False,
     fail: FailOption = None,
@@ -103,8 +105,11 @@ def run(
         raise typer.BadParameter("--trace and --no-trace exclude each other")
     if trace is not None and trace.suffix != ".jsonl":
         raise typer.BadParameter(f"--trace {trace}: the name of a trace ends in .jsonl")
+    if thread is not None and (no_content or recorded):
+        other = "--no-content" if no_content else "--recorded"
+        raise typer.BadParameter(f"--thread keeps questions and decisions, and does not go with {other}")
     wanted = Wanted.of(context.params, trace=trace or not no_trace)
-    decision = _asked(wanted, Screen(json=json, quiet=quiet), stream=stream)
+    decision = _asked(wanted, Screen(json=json, quiet=quiet), stream=stream, thread=thread)
     raise typer.Exit(_code(decision, strict=strict))
 
 
@@ -154,22 +159,24 @@ def route(
     raise typer.Exit(0 if told.choices[0].plan or told.request else ESCALATED)
 
 
-def _asked(wanted: Wanted, screen: Screen, *, stream: bool) -> Decision:
+def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None) -> Decision:
     """Run the question with its events on screen."""
     import asyncio
 
     from orchestrator.cli.missing import next_steps
     from orchestrator.cli.wanted import built
+    from orchestrator.pipeline import Conversation
     from orchestrator.render import LiveRun, OutputFailed
     from orchestrator.trace import runs_folder
 
     orchestrator, asked, cassette = built(wanted)
+    whom = Conversation(orchestrator, thread) if thread else orchestrator
     if cassette is None:
         _announce(orchestrator, screen)
     try:
         with LiveRun(screen, streaming=stream) as live:
             decision = asyncio.run(
-                orchestrator.run(asked, goal=wanted.goal, listeners=[live], on_text=live.text if stream else None)
+                whom.run(asked, goal=wanted.goal, listeners=[live], on_text=live.text if stream else None)
             )
     except KeyboardInterrupt:
         screen.note("interrupted; the trace up to here is whole")

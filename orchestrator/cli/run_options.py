@@ -114,6 +114,15 @@ FileOption = Annotated[
     list[Path] | None,
     typer.Option("--file", help="Text file to attach; repeatable.", metavar="FILE", exists=True, dir_okay=False),
 ]
+ThreadOption = Annotated[
+    str | None,
+    typer.Option(
+        "--thread",
+        help="Name of a conversation: the question sees what was decided in it before.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 where the decision is degraded.")]
 TraceOption = Annotated[Path | None, typer.Option("--trace", help="Write the trace here.", metavar="FILE")]
 NoTraceOption = Annotated[bool, typer.Option("--no-trace", help="Write no trace.")]
