@@ -141,6 +141,8 @@ class CountingServer:
     delay: float = 0.0
     counted: bool = True
     """Whether it says how many tokens it took."""
+    stalls: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    """Seconds that the next answers to a question take, instead."""
     requests: Counter[str] = field(default_factory=Counter[str])
     """Requests that came, by question."""
     most: int = 0
@@ -197,7 +199,8 @@ class CountingServer:
             self.requests[text] += 1
             self._open += 1
             self.most = max(self.most, self._open)
-        time.sleep(self.delay)
+        waits = self.stalls.get(text)
+        time.sleep(waits.pop(0) if waits else self.delay)
         with self._lock:
             self._open -= 1
         left, right = re.findall(r"(\d+) times (\d+)", text)[-1]

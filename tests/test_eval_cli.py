@@ -440,6 +440,19 @@ def test_which_cases_are_run(lab: Lab, recorded: Path) -> None:
     assert plain(seeds[0]) == plain(seeds[1])
 
 
+def test_other_cases_in_the_place_of_a_suites(lab: Lab, recorded: Path) -> None:
+    suite = own_suite(lab)
+    for name, numbers in (("more.jsonl", range(2)), ("most.jsonl", range(7, 10))):
+        write_lines(lab.folder / name, [{"id": f"d{n}", "question": f"Say {n}", "reference": str(n)} for n in numbers])
+    report = lab.report("run", suite, "--data", "more.jsonl", "--data", "most.jsonl", "--out", "run")
+    assert (row(report, "plan")["n"], row(report, "plan")["score"]) == (5, 1.0)
+    assert lab.report("rescore", "run") == report
+    told = lab.run("run", suite, "--data", "more.jsonl", "--data", "more.jsonl", code=2).stderr
+    assert "the id `d0` stands twice" in told
+    told = lab.run("run", recorded.name, "--data", "more.jsonl", code=2).stderr
+    assert "rec.jsonl: `data`: is a file of outcomes, its own data; expected a suite.toml" in told
+
+
 def test_a_suites_own_scorer_and_resumption_from_elsewhere(lab: Lab, tmp_path: Path) -> None:
     scorer = (
         "from orchestrator.evals.scorers import Scored\n\n\nclass Half:\n    name = 'half'\n\n"

@@ -50,6 +50,8 @@ def replay(
         "max_cost": None,
         "gates": {},
         "baseline": None,
+        "cassette": None,
+        "record": False,
         "replay": str(earlier.folder.resolve()),
         "prices": None if prices is None else str(prices.resolve()),
         "budget": None if budget is None else str(usd(budget)),

@@ -97,6 +97,7 @@ def code_of(found: Report, *, allow_errors: bool) -> int:
 
 def suite_of(settings: dict[str, object]) -> Suite:
     """The suite of an eval, with the systems that were asked for."""
+    from orchestrator.errors import ConfigError
     from orchestrator.evals.runner import check_systems
     from orchestrator.evals.suite import find_suite, load_suite
 
@@ -104,6 +105,9 @@ def suite_of(settings: dict[str, object]) -> Suite:
     found = load_suite(find_suite(str(settings["suite"])), data, allow_code=bool(settings.get("allow_code")))
     read = _replayed(_with_routers(found, settings), settings)
     check_systems(read)
+    if settings.get("cassette") and read.recorded is not None:
+        problem, expected = "recorded outcomes are looked up, not asked for", "a suite over models, or no --cassette"
+        raise ConfigError(problem, file=read.path, field="cassette", expected=expected)
     return read
 
 
@@ -157,6 +161,10 @@ def how_of(settings: dict[str, object]) -> How:
     if split not in ("train", "test", "all"):
         raise ConfigError(f"cannot be `{split}`", field="split", expected="train, test or all")
     limit, cost = settings["limit"], settings["max_cost"]
+    cassette = None if settings.get("record") or not settings.get("cassette") else Path(str(settings["cassette"]))
+    if cassette is not None and not cassette.is_file():
+        expected = "a file of recorded calls; --record makes them"
+        raise ConfigError("does not exist", file=str(cassette), field="cassette", expected=expected)
     return How(
         split=split,
         limit=cast("int | None", limit),
@@ -167,6 +175,7 @@ def how_of(settings: dict[str, object]) -> How:
         max_cost=None if cost is None else Decimal(str(cost)),
         traces=bool(settings["traces"]),
         replay=Path(str(settings["replay"])) if settings.get("replay") else None,
+        cassette=cassette,
     )
 
 
@@ -224,11 +233,15 @@ def carry_out(
     again: set[tuple[str, str, int]] | None = None,
 ) -> None:
     """Run what is missing, then freeze the choices, score and report."""
-    from orchestrator.evals.runner import jobs_of
+    from orchestrator.evals.runner import jobs_of, under_way
 
     singles = bool(store.settings().get("singles")) and suite.recorded is None
-    done = set(store.done()) - (again or set())
-    jobs = [job for job in jobs_of(suite, how, singles=singles) if job.key not in done]
+    times, again = store.times(), again or set()
+    jobs = [
+        job
+        for job in jobs_of(suite, how, singles=singles)
+        if job.key not in times or job.key in again or under_way(job, store, times)
+    ]
     head = store.frozen_head() if store.frozen else None
     if jobs:
         store.thaw()
@@ -236,6 +249,7 @@ def carry_out(
     try:
         if jobs:
             _run(jobs, store, suite, how, screen)
+        _record(store)
         reported(store, suite, how, screen, ends, head=head)
     except KeyboardInterrupt:
         screen.note(f"interrupted; go on with: orchestrator eval resume {_said(store)}")
@@ -249,16 +263,20 @@ def _run(jobs: list[Job], store: Store, suite: Suite, how: How, screen: Screen) 
     from orchestrator.pipeline.assembly import SAFE_BUDGET
     from orchestrator.render.evals import EvalBar
 
-    if (
-        how.max_cost is None
-        and suite.recorded is None
-        and how.replay is None
-        and any(job.spends(suite) for job in jobs)
-    ):
+    if how.max_cost is None and suite.recorded is None and not how.replayed and any(job.spends(suite) for job in jobs):
         screen.note(f"no --max-cost was given: the whole eval spends at most ${SAFE_BUDGET}")
         how = replace(how, max_cost=SAFE_BUDGET)
     with EvalBar(len(jobs), screen) as bar:
         asyncio.run(run_jobs(jobs, suite, store, how, bar))
+
+
+def _record(store: Store) -> None:
+    """Write the calls into one file, where that was asked for."""
+    from orchestrator.evals.cassettes import write_cassette
+
+    settings = store.settings()
+    if settings.get("record"):
+        write_cassette(Path(str(settings["cassette"])), store.folder)
 
 
 def _said(store: Store) -> str:

@@ -21,7 +21,7 @@ from orchestrator.cli.eval_runs import (
     suite_of,
 )
 from orchestrator.cli.options import FAILED, JsonOption, usd
-from orchestrator.cli.run_options import PreferName
+from orchestrator.cli.run_options import CassetteOption, PreferName, RecordOption, check_cassette
 
 __all__ = ["app"]
 
@@ -80,6 +80,8 @@ def run(
     ] = True,
     traces: Annotated[bool, typer.Option("--traces/--no-traces", help="Keep a trace of every case.")] = True,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the eval.", metavar="DIR")] = None,
+    cassette: CassetteOption = None,
+    record: RecordOption = False,
     fail_under: Annotated[
         float | None,
         typer.Option("--fail-under", help="Gate: lowest score of a router.", metavar="SCORE", min=0.0, max=1.0),
@@ -108,6 +110,7 @@ def run(
     from orchestrator.evals.suite import find_suite
     from orchestrator.render import Screen
 
+    check_cassette(cassette, record=record)
     here, gates = Path.cwd(), {"fail_under": fail_under, "max_cost_per_question": max_cost_per_question}
     settings: dict[str, object] = {
         "suite": str(find_suite(suite).resolve()),
@@ -129,6 +132,8 @@ def run(
         "baseline": None if baseline is None else str(store_of(baseline).folder.resolve()),
         "alpha": alpha,
         "allow_code": allow_code,
+        "cassette": None if cassette is None else str(cassette.resolve()),
+        "record": record,
     }
     read, how = suite_of(settings), how_of(settings)
     gates_of(settings, read)

@@ -132,3 +132,11 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answ
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show every expert considered, and the router's prompt.")
 ]
+
+
+def check_cassette(cassette: Path | None, *, record: bool) -> None:
+    """Raise BadParameter where nothing can be recorded: no file is named, or one that holds calls already."""
+    if record and cassette is None:
+        raise typer.BadParameter("--record goes with --cassette FILE")
+    if record and cassette is not None and cassette.exists() and cassette.stat().st_size:
+        raise typer.BadParameter(f"--record: {cassette} holds calls already; name another file or remove it")

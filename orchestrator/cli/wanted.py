@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.cli.missing import VENDOR_KEYS, check_keys, key_name, named_model
 from orchestrator.cli.options import fault_injector, pool_of, question_of, silence_warnings, usd
-from orchestrator.cli.run_options import PreferName, RouterName
+from orchestrator.cli.run_options import PreferName, RouterName, check_cassette
 
 if TYPE_CHECKING:
     from orchestrator.messages import Message, Question
@@ -70,10 +70,7 @@ class Wanted:
 
     def check(self) -> None:
         """Raise BadParameter where options do not go together."""
-        if self.record and self.cassette is None:
-            raise typer.BadParameter("--record goes with --cassette FILE")
-        if self.record and self.cassette is not None and self.cassette.exists() and self.cassette.stat().st_size:
-            raise typer.BadParameter(f"--record: {self.cassette} holds calls already; name another file or remove it")
+        check_cassette(self.cassette, record=self.record)
         if self.case is not None and self.recorded is None:
             raise typer.BadParameter("--case goes with --recorded FILE")
         if self.recorded is not None and (self.pool or self.model or self.router_model):

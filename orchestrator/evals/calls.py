@@ -11,12 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from time import monotonic
 
-from orchestrator.errors import AttemptError
+from orchestrator.errors import AttemptError, ProviderTimeout
 from orchestrator.evals.suite import Limit
 from orchestrator.pool import Model
 from orchestrator.providers import Completion, OnText, Provider, RecordingProvider, ReplayProvider, Request
 from orchestrator.providers.base import Preparing, list_price_quote
-from orchestrator.providers.replay import call_key, read_cassette
+from orchestrator.providers.replay import CUT_OFF, call_key, read_cassette
 
 __all__ = ["CallFile", "KeptCalls", "Pace", "PacedProvider"]
 
@@ -24,12 +24,14 @@ WINDOW = 60.0
 """Seconds over which calls per minute are counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallFile:
     """Where the calls of one case by one system are kept: what began, and what came of it."""
 
     path: Path
     """A cassette."""
+    closed: bool = False
+    """Whether the eval is being stopped: a call cut off then is in flight, any other took longer than it may."""
 
     @property
     def begun(self) -> Path:
@@ -43,13 +45,11 @@ class CallFile:
             if not content.endswith(b"\n") and content:
                 path.write_bytes(content[: content.rfind(b"\n") + 1])
 
-    def forget(self) -> None:
-        """Have every call made anew."""
-        for path in (self.path, self.begun):
-            path.unlink(missing_ok=True)
-
     def lost(self) -> Decimal:
-        """USD for the input of calls that began and of which nobody knows how they ended (SEMANTICS §8)."""
+        """USD for the input of calls that began and of which nobody knows how they ended (SEMANTICS §8).
+
+        Asked before the case goes on: what is under way in a run is on that run's own bill.
+        """
         ended = Counter(entry.key for entry in read_cassette(self.path)) if self.path.exists() else Counter[str]()
         total = Decimal(0)
         for line in self.begun.read_text(encoding="utf-8").splitlines() if self.begun.exists() else []:
@@ -64,7 +64,8 @@ class CallFile:
 class KeptCalls(RecordingProvider):
     """Gives calls that ended in an earlier attempt at the case as they ended; makes and keeps the others.
 
-    A call that was cut off from outside is not kept: nobody knows how it ended.
+    A call that was cut off because the eval is stopped is not kept: nobody knows how it ended. One that was cut off by
+    the time limit of its try ended so, and is given again as a timeout.
     """
 
     def __init__(self, inner: Provider, file: CallFile, before: ReplayProvider | None) -> None:
@@ -81,6 +82,10 @@ class KeptCalls(RecordingProvider):
             begun.write(json.dumps({"key": call_key(model, request), "usd": str(usd)}) + "\n")
         try:
             completion = await self._inner.complete(model, request, on_text)
+        except asyncio.CancelledError:
+            if not self._file.closed:
+                self.keep(model, request, ProviderTimeout(CUT_OFF))
+            raise
         except AttemptError as error:
             self.keep(model, request, error)
             raise

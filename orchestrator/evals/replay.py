@@ -13,12 +13,11 @@ from orchestrator.content import read_toml, shown
 from orchestrator.errors import ConfigError, ReplayMismatch, nearest
 from orchestrator.evals.store import Done
 from orchestrator.evals.suite import Suite
-from orchestrator.pool import Model, Pool
+from orchestrator.pool import Pool
 from orchestrator.pool.descriptors import Price, checked
-from orchestrator.providers import Completion, OnText, Request, repriced
-from orchestrator.providers.replay import CassetteCall, call_key, completed, read_cassette
+from orchestrator.providers import repriced
 
-__all__ = ["KeptReplies", "at_prices", "not_replayed", "read_prices", "unpriced"]
+__all__ = ["at_prices", "not_replayed", "read_prices", "unpriced"]
 
 Usd = Annotated[float, Field(ge=0)]
 
@@ -97,19 +96,3 @@ def not_replayed(done: Iterable[Done]) -> list[str]:
         return []
     cases = ", ".join(dict.fromkeys(each.case for each in missing[:5]))
     return [f"{len(missing)} results could not be replayed, since a call was not made before; the first: {cases}"]
-
-
-class KeptReplies:
-    """Answers calls as they were answered in an earlier eval, for as long as they are asked; others are an error."""
-
-    def __init__(self, files: Iterable[Path]) -> None:
-        self._calls: dict[str, CassetteCall] = {}
-        for path in files:
-            self._calls.update((entry.key, entry) for entry in read_cassette(path))
-
-    async def complete(self, model: Model, request: Request, on_text: OnText | None = None) -> Completion:
-        """The reply of then; raises `ReplayMismatch` where there is none."""
-        entry = self._calls.get(call_key(model, request))
-        if entry is None:
-            raise ReplayMismatch(f"{model.name} was not asked this before")
-        return completed(entry, on_text)

@@ -15,10 +15,10 @@ from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.evals.assertions import broken_assertions, called
 from orchestrator.evals.calls import CallFile, KeptCalls, Pace, PacedProvider
 from orchestrator.evals.cases import EvalCase
+from orchestrator.evals.cassettes import KeptReplies, call_path
 from orchestrator.evals.matrix import Split
 from orchestrator.evals.named import named_object
 from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
-from orchestrator.evals.replay import KeptReplies
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
 from orchestrator.messages import Decision
@@ -29,7 +29,7 @@ from orchestrator.providers import Provider, ReplayProvider
 from orchestrator.trace import read_trace
 from orchestrator.trace.events import Event
 
-__all__ = ["How", "Job", "check_systems", "jobs_of", "run_jobs", "single_experts"]
+__all__ = ["How", "Job", "check_systems", "jobs_of", "run_jobs", "single_experts", "under_way"]
 
 OnDone = Callable[[Done], None]
 SINGLE = "model:"
@@ -53,6 +53,19 @@ class How:
     traces: bool = True
     replay: Path | None = None
     """Folder of the eval whose calls stand in for all calls of models."""
+    cassette: Path | None = None
+    """File whose calls stand in for all calls of models."""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether no model is called."""
+        return self.replay is not None or self.cassette is not None
+
+    def replies(self) -> KeptReplies | None:
+        """What answers in place of models, where nobody is to be called; raises `ConfigError`."""
+        if self.cassette is not None:
+            return KeptReplies.of_cassette(self.cassette)
+        return None if self.replay is None else KeptReplies.of_run(self.replay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,11 @@ class Job:
     def seed(self) -> int:
         """Hangs on the eval's seed and the case, never on the order."""
         return int.from_bytes(sha256(f"{self.eval_seed}:{self.case.id}:{self.repeat}".encode()).digest()[:4])
+
+    @property
+    def part(self) -> str:
+        """The name of its files."""
+        return sha256("\n".join(map(str, self.key)).encode()).hexdigest()[:16]
 
     def spends(self, suite: Suite) -> bool:
         """Whether it can cost anything: recorded dollars, or models that are not free."""
@@ -124,12 +142,11 @@ async def run_jobs(
     A job that is done already is done anew, and what it cost before is added. Raises `ConfigError` for what the caller
     got wrong; what else a case raises is that case's error.
     """
-    before = {key: each.cost_usd or Decimal(0) for key, each in store.done().items()}
+    done = store.done()
+    before = {key: (times, done[key].cost_usd or Decimal(0)) for key, times in store.times().items()}
     paces = {name: pace(limit) for name, limit in suite.limits.items()}
-    purse = Purse(how.max_cost, sum(before.values(), Decimal(0)))
-    runner = _Runner(suite, store, how, purse, before, paces, _recorded_door(suite))
-    if how.replay is not None:
-        runner.replies = KeptReplies(sorted((how.replay / "calls").glob("*.jsonl")))
+    purse = Purse(how.max_cost, sum((cost for _, cost in before.values()), Decimal(0)))
+    runner = _Runner(suite, store, how, purse, before, paces, _recorded_door(suite), how.replies())
     runner.texts = suite.recorded is None or suite.recorded.answers
     waiting = iter(jobs)
 
@@ -147,6 +164,11 @@ async def run_jobs(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def under_way(job: Job, store: Store, times: Mapping[tuple[str, str, int], int]) -> bool:
+    """Whether a job that is done was begun once more, and that was cut short."""
+    return CallFile(call_path(store.folder, job.part, times.get(job.key, 0))).begun.exists()
 
 
 def check_systems(suite: Suite) -> None:
@@ -220,8 +242,8 @@ class _Runner:
     store: Store
     how: How
     purse: Purse
-    before: Mapping[tuple[str, str, int], Decimal]
-    """What jobs that are done anew have cost already."""
+    before: Mapping[tuple[str, str, int], tuple[int, Decimal]]
+    """How often jobs that are done anew were done already, and USD that they have cost."""
     paces: Mapping[str, Pace]
     recorded: dict[str, Provider]
     replies: KeptReplies | None = None
@@ -231,15 +253,15 @@ class _Runner:
 
     async def done(self, job: Job) -> Done:
         """One case, within what is left for the whole eval."""
-        file = CallFile(self.store.folder / "calls" / f"{_stem(job)}.jsonl")
-        if job.key in self.before:
-            file.forget()
+        times, earlier = self.before.get(job.key, (0, Decimal(0)))
+        file = CallFile(call_path(self.store.folder, job.part, times))
         file.mend()
+        earlier += file.lost()
         spends = job.spends(self.suite)
         async with self.purse.share(self.suite.budget, spends=spends, known=self.suite.recorded is None) as held:
             if held.refused:
-                return self._with_earlier(_failed(job, f"limit:usd: {held.refused}", Paid()), file)
-            done = self._with_earlier(await self._asked(job, held.cap, file), file)
+                return _with_earlier(_failed(job, f"limit:usd: {held.refused}", Paid()), earlier)
+            done = _with_earlier(await self._asked(job, held.cap, file), earlier)
             held.spent = done.cost_usd
             return done
 
@@ -248,7 +270,7 @@ class _Runner:
         path = self._trace(job)
         doors = self._doors(job, file)
         orchestrator = _orchestrator(self.suite, job, doors, cap, path)
-        made = await _made(orchestrator, job, [paid, events.append])
+        made = await _made(orchestrator, job, [paid, events.append], file)
         if isinstance(made, Decision):
             return self._decided(job, made, events, paid, path)
         if isinstance(made, ConfigError) or not isinstance(made, Exception):
@@ -261,18 +283,9 @@ class _Runner:
         if self.recorded or not job.pool.models:
             return self.recorded
         if self.replies is not None:
-            return dict.fromkeys(doors(None), self.replies)
+            return dict.fromkeys(doors(None), self.replies.door(job.part))
         before = ReplayProvider(file.path) if file.path.exists() else None
         return {name: KeptCalls(PacedProvider(door, self.paces), file, before) for name, door in doors(None).items()}
-
-    def _with_earlier(self, done: Done, file: CallFile) -> Done:
-        """The result with what was paid for it before: by an attempt that is retried, and by calls lost in a crash."""
-        lost = file.lost() + self.before.get(done.key, Decimal(0))
-        if not lost:
-            return done
-        cost = None if done.cost_usd is None else done.cost_usd + lost
-        apart = {**done.apart, "lost": lost}
-        return done.model_copy(update={"cost_usd": cost, "cost_exact": False, "apart": apart})
 
     def _decided(self, job: Job, decision: Decision, events: Sequence[Event], paid: Paid, path: Path | None) -> Done:
         limited = decision.status == "escalated" and any(reason.startswith("limit:") for reason in decision.reasons)
@@ -306,7 +319,7 @@ class _Runner:
     def _trace(self, job: Job) -> Path | None:
         if not self.how.traces:
             return None
-        stem = _stem(job)
+        stem = job.part
         path = self.store.folder / "traces" / f"{stem}.jsonl"
         number = 1
         while path.exists():  # of an attempt that was cut short or is retried; its trace is kept
@@ -315,8 +328,17 @@ class _Runner:
         return path
 
 
+def _with_earlier(done: Done, paid: Decimal) -> Done:
+    """The result with what was paid for it before: by an attempt that is retried, and by calls lost in a crash."""
+    if not paid:
+        return done
+    cost = None if done.cost_usd is None else done.cost_usd + paid
+    apart = {**done.apart, "lost": paid}
+    return done.model_copy(update={"cost_usd": cost, "cost_exact": False, "apart": apart})
+
+
 async def _made(
-    orchestrator: Orchestrator, job: Job, listeners: Sequence[Callable[[Event], None]]
+    orchestrator: Orchestrator, job: Job, listeners: Sequence[Callable[[Event], None]], file: CallFile
 ) -> Decision | BaseException:
     """The decision, or what was raised instead: a router or merge of the caller's own may raise anything at all."""
     running = asyncio.ensure_future(orchestrator.run(job.case.asked, listeners=listeners))
@@ -324,6 +346,7 @@ async def _made(
         await asyncio.wait([running])
     finally:
         if not running.done():
+            file.closed = True
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
     if running.cancelled():
@@ -346,7 +369,3 @@ def _failed(job: Job, error: str, paid: Paid, consulted: tuple[str, ...] = ()) -
         consulted=consulted,
         apart=paid.apart,
     )
-
-
-def _stem(job: Job) -> str:
-    return sha256("\n".join(map(str, job.key)).encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -119,9 +120,16 @@ class Store:
 
     def done(self) -> dict[tuple[str, str, int], Done]:
         """The finished cases, the last word on each; a torn last line counts as not finished."""
+        return {each.key: each for each in self._results()}
+
+    def times(self) -> Counter[tuple[str, str, int]]:
+        """How often each case was finished: once, and again by every retry."""
+        return Counter(each.key for each in self._results())
+
+    def _results(self) -> list[Done]:
         path = self.folder / "results.jsonl"
         lines = path.read_bytes().split(b"\n") if path.exists() else []
-        found: dict[tuple[str, str, int], Done] = {}
+        found: list[Done] = []
         for number, line in enumerate(lines, start=1):
             try:
                 entry = Done.model_validate_json(line)
@@ -130,7 +138,7 @@ class Store:
                     problem = f"is no result: {error.errors(include_url=False)[0]['msg']}"
                     raise ConfigError(problem, file=shown(path), field=f"line {number}") from error
                 continue
-            found[entry.key] = entry
+            found.append(entry)
         return found
 
     def mend(self) -> None:

@@ -152,9 +152,11 @@ def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = Fals
 
     Raises `ConfigError` naming file, field, what was expected and the nearest valid name.
     """
-    if path.name.endswith(RECORDED):
-        return recorded_suite([path])
     file = shown(path)
+    if path.name.endswith(RECORDED):
+        if data:
+            raise ConfigError("is a file of outcomes, its own data", file=file, field="data", expected="a suite.toml")
+        return recorded_suite([path])
     read = checked(_File, read_toml(path), file=file, where="")
     head, here = read.suite, path.parent
     if head.recorded:

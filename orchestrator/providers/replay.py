@@ -29,6 +29,7 @@ __all__ = [
     "note_keys",
     "noted_keys",
     "read_cassette",
+    "written",
 ]
 
 _REQUEST = TypeAdapter(Request)
@@ -64,6 +65,8 @@ class CassetteCall(BaseModel):
     request: dict[str, object]
     completion: Completion | None = None
     failure: _Failure | None = None
+    part: str | None = None
+    """What part of a larger work made it, where the calls of several stand in one file."""
 
 
 class RecordingProvider:
@@ -115,7 +118,7 @@ class RecordingProvider:
             key=_key(model, asked), model=model.name, request=asked, completion=completion, failure=failure
         )
         with self._path.open("a", encoding="ascii", newline="\n") as cassette:
-            cassette.write(json.dumps(entry.model_dump(mode="json")) + "\n")  # escaped: a model may write half a pair
+            cassette.write(written(entry))
 
 
 class ReplayProvider:
@@ -165,6 +168,12 @@ class ReplayProvider:
         nearest = max(texts, key=likeness)
         lines = difflib.unified_diff(nearest.splitlines(), here.splitlines(), "recorded", "asked", lineterm="", n=1)
         return f"{problem}; the nearest recorded one differs:\n" + "\n".join(map(_shortened, lines))
+
+
+def written(entry: CassetteCall) -> str:
+    """A call as a line of a cassette."""
+    plain = entry.model_dump(mode="json", exclude={"part"} if entry.part is None else None)
+    return json.dumps(plain) + "\n"  # escaped: a model may write half a pair
 
 
 def completed(entry: CassetteCall, on_text: OnText | None) -> Completion:
