@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -143,6 +143,10 @@ class CountingServer:
     """Whether it says how many tokens it took."""
     stalls: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     """Seconds that the next answers to a question take, instead."""
+    judge: Callable[[str], str] | None = None
+    """What the model `umpire` says of what it is asked."""
+    judged: list[str] = field(default_factory=list[str])
+    """What it was asked."""
     requests: Counter[str] = field(default_factory=Counter[str])
     """Requests that came, by question."""
     most: int = 0
@@ -195,6 +199,10 @@ class CountingServer:
     def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The product that the last message asks for."""
         text = str(body["messages"][-1]["content"])
+        if self.judge is not None and body["model"] == "umpire":
+            with self._lock:
+                self.judged.append(text)
+            return self._said(body, self.judge(text))
         with self._lock:
             self.requests[text] += 1
             self._open += 1
@@ -204,7 +212,10 @@ class CountingServer:
         with self._lock:
             self._open -= 1
         left, right = re.findall(r"(\d+) times (\d+)", text)[-1]
-        message = {"role": "assistant", "content": str(int(left) * int(right))}
+        return self._said(body, str(int(left) * int(right)))
+
+    def _said(self, body: Mapping[str, Any], text: str) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 55}
         whole = {
             "id": "x",

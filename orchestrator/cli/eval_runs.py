@@ -78,7 +78,7 @@ def compared(each: Comparison) -> dict[str, object]:
 
 def figures_of(found: Report) -> dict[str, object]:
     """A report as the issue names its fields; what else there is to say goes to stderr and into the eval's folder."""
-    return {
+    figures: dict[str, object] = {
         "run": found.run,
         "head": found.head,
         "suite": found.suite,
@@ -86,6 +86,7 @@ def figures_of(found: Report) -> dict[str, object]:
         "comparisons": [compared(each) for each in found.comparisons],
         "verdict": found.verdict,
     }
+    return figures if found.judge is None else {**figures, "judge": found.judge}
 
 
 def code_of(found: Report, *, allow_errors: bool) -> int:
@@ -236,19 +237,22 @@ def carry_out(
     from orchestrator.evals.runner import jobs_of, under_way
 
     singles = bool(store.settings().get("singles")) and suite.recorded is None
-    times, again = store.times(), again or set()
+    times, errors = store.times(), again or set()
     jobs = [
         job
         for job in jobs_of(suite, how, singles=singles)
-        if job.key not in times or job.key in again or under_way(job, store, times)
+        if job.key not in times or job.key in errors or under_way(job, store, times)
     ]
     head = store.frozen_head() if store.frozen else None
     if jobs:
         store.thaw()
         head = None
+    how = _within(how, suite, jobs, screen)
     try:
         if jobs:
             _run(jobs, store, suite, how, screen)
+        head = head or store.freeze(store.done().values())
+        _judge(store, suite, how, screen, again=again is not None)
         _record(store)
         reported(store, suite, how, screen, ends, head=head)
     except KeyboardInterrupt:
@@ -256,16 +260,36 @@ def carry_out(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _run(jobs: list[Job], store: Store, suite: Suite, how: How, screen: Screen) -> None:
+def _within(how: How, suite: Suite, jobs: list[Job], screen: Screen) -> How:
+    """The same with a limit, where models may be paid and none was given (SEMANTICS §6)."""
     from dataclasses import replace
 
-    from orchestrator.evals.runner import run_jobs
+    from orchestrator.evals.judge import Judge
     from orchestrator.pipeline.assembly import SAFE_BUDGET
+
+    judge = suite.pool.models[suite.scorer.model] if isinstance(suite.scorer, Judge) else None
+    spends = any(job.spends(suite) for job in jobs) or (judge is not None and not judge.free)
+    if how.max_cost is not None or suite.recorded is not None or how.replayed or not spends:
+        return how
+    screen.note(f"no --max-cost was given: the whole eval spends at most ${SAFE_BUDGET}")
+    return replace(how, max_cost=SAFE_BUDGET)
+
+
+def _judge(store: Store, suite: Suite, how: How, screen: Screen, *, again: bool) -> None:
+    """Have the suite's judge, if it has one, look at the answers that it has not seen."""
+    from orchestrator.evals.judging import judge_answers, unjudged
     from orchestrator.render.evals import EvalBar
 
-    if how.max_cost is None and suite.recorded is None and not how.replayed and any(job.spends(suite) for job in jobs):
-        screen.note(f"no --max-cost was given: the whole eval spends at most ${SAFE_BUDGET}")
-        how = replace(how, max_cost=SAFE_BUDGET)
+    answers = unjudged(suite, store, again=again)
+    if answers:
+        with EvalBar(len(answers), screen, name="judge") as bar:
+            asyncio.run(judge_answers(answers, suite, store, how, bar))
+
+
+def _run(jobs: list[Job], store: Store, suite: Suite, how: How, screen: Screen) -> None:
+    from orchestrator.evals.runner import run_jobs
+    from orchestrator.render.evals import EvalBar
+
     with EvalBar(len(jobs), screen) as bar:
         asyncio.run(run_jobs(jobs, suite, store, how, bar))
 
@@ -291,19 +315,22 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
     """Report on an eval and end the command with its exit code; choices without a head are frozen first."""
     from dataclasses import replace
 
-    from orchestrator.evals.report import broken_gates, report_of
+    from orchestrator.evals.judging import figures_of_judge
+    from orchestrator.evals.report import broken_gates, report_of, with_judgements
     from orchestrator.render import document
     from orchestrator.render.evals import apart_lines, report_table
 
     done = list(store.done().values())
     head = head or store.freeze(done)  # every choice is written before any score is looked up
     gates, settings = gates_of(store.settings(), suite), store.settings()
+    judge, suite = figures_of_judge(suite, store), with_judgements(suite, store)
     found = report_of(
         suite, done, run=store.name, head=head, split=how.split, seed=how.seed, against=gates.no_worse_than
     )
     broken = (*broken_gates(found, gates), *_behind(store, suite, settings))
-    notes = (*found.notes, *apart_lines(done), *_told_of_replay(settings, suite, done))
-    found = replace(found, gates=broken, notes=notes)
+    told = judge.lines if judge else ()
+    notes = (*found.notes, *apart_lines(done), *told, *_told_of_replay(settings, suite, done))
+    found = replace(found, gates=broken, notes=notes, judge=judge)
     store.keep_report(document(found))
     report_table(found, screen)
     if screen.json:

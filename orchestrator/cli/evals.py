@@ -247,11 +247,11 @@ def list_evals(*, json: JsonOption = False) -> None:
 @app.command()
 def show(name: RunArgument = "last", *, json: JsonOption = False) -> None:
     """Show every case of an eval with its score."""
-    from orchestrator.evals.report import scored
+    from orchestrator.evals.report import scored, with_judgements
     from orchestrator.render import Screen, rows_table
 
     screen, store = Screen(json=json), store_of(name)
-    suite = suite_of(store.settings())
+    suite = with_judgements(suite_of(store.settings()), store)
     cases = {case.id: case for case in suite.cases}
     kept = [done for _, done in sorted(store.done().items()) if done.case in cases]
     found = [(done, scored(done, cases[done.case], suite)) for done in kept]
@@ -259,7 +259,13 @@ def show(name: RunArgument = "last", *, json: JsonOption = False) -> None:
         screen.data([{**done.model_dump(), "score": score.score, "why": score.why} for done, score in found])
         return
     rows = [
-        (done.system, done.case, "error" if done.error else f"{score.score:g}", done.answer or "", score.why)
+        (
+            done.system,
+            done.case,
+            "error" if done.error or score.error else f"{score.score:g}",
+            done.answer or "",
+            score.why,
+        )
         for done, score in found
     ]
     rows_table(rows, screen, header=("system", "case", "score", "answer", "why"))

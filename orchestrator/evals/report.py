@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.evals.baselines import Baselines
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.comparison import Comparison, compare, compare_each
+from orchestrator.evals.judge import Judge, Judged, JudgeFigures
 from orchestrator.evals.matrix import Matrix, Split, matrix_of
 from orchestrator.evals.placebo import placebo_system
 from orchestrator.evals.scorers import Scored, recorded_score
@@ -28,6 +29,8 @@ __all__ = [
     "routers_of",
     "rows_of",
     "scored",
+    "settled",
+    "with_judgements",
 ]
 
 SINGLE = "model:"
@@ -44,6 +47,8 @@ class Row:
     done: Done
     score: float
     why: str
+    error: bool = False
+    """Whether there is no result, or none that could be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,22 @@ class Report:
     """Cases of routers without a result."""
     gates: tuple[str, ...] = ()
     """Gates that do not hold."""
+    judge: JudgeFigures | None = None
+    """Of the model that scored the answers; its cost stands on no system's bill."""
 
 
 def scored(done: Done, case: EvalCase, suite: Suite) -> Scored:
     """How right a finished case is; an error and an escalation that nobody expected are 0."""
+    known = settled(done, case, suite)
+    if known is not None:
+        return known
+    if suite.scorer is None:
+        return Scored(0.0, "there is no scorer")
+    return suite.scorer.score(done.answer or "", case)
+
+
+def settled(done: Done, case: EvalCase, suite: Suite) -> Scored | None:
+    """The score of a case whose answer nobody has to look at; None where the scorer decides."""
     if done.error is not None:
         return Scored(0.0, f"error: {done.error}")
     if done.broken:
@@ -77,20 +94,27 @@ def scored(done: Done, case: EvalCase, suite: Suite) -> Scored:
         return Scored(0.0, "escalated: " + "; ".join(done.reasons[:2]))
     if suite.recorded is not None:
         return Scored(recorded_score(done.support, suite.recorded.scores[case.id]), "as recorded")
-    if suite.scorer is None:
-        return Scored(0.0, "there is no scorer")
-    return suite.scorer.score(done.answer or "", case)
+    return None
+
+
+def with_judgements(suite: Suite, store: Store) -> Suite:
+    """The suite with what its judge, if it has one, gave before; nobody is asked."""
+    if not isinstance(suite.scorer, Judge):
+        return suite
+    kept = {(each.case, each.asked): each for each in store.judgements() if each.rubric == suite.scorer.rubric}
+    return replace(suite, scorer=Judged(suite.scorer, kept))
 
 
 def result_of(done: Done, case: EvalCase, suite: Suite) -> Result:
     """A finished case as a result; the costs of router, repairs, merge and failed tries are all in it."""
+    found = scored(done, case, suite)
     return Result(
         case=case.id,
-        score=scored(done, case, suite).score,
+        score=found.score,
         cost=None if done.cost_usd is None else float(done.cost_usd),
         asked=dict.fromkeys(done.support[:1] or done.consulted[-1:], 1.0),
         repeats=(suite.recorded.cases[case.id].repeats or "") if suite.recorded else "",
-        error=done.error is not None,
+        error=done.error is not None or found.error,
         seconds=done.seconds,
         control_calls=done.control_calls,
         reroutes=done.reroutes,
@@ -137,6 +161,7 @@ def report_of(
 
 def routers_of(suite: Suite, store: Store) -> list[System]:
     """The routers of a kept eval, named after it."""
+    suite = with_judgements(suite, store)
     cases = {case.id: case for case in suite.cases}
     found = _systems(sorted(store.done().values(), key=lambda each: each.key), cases, suite)
     return [replace(each, name=f"{store.name}:{each.name}") for each in found if each.kind == "router"]
@@ -284,4 +309,4 @@ def rows_of(suite: Suite, done: Iterable[Done]) -> list[Row]:
     cases = {case.id: case for case in suite.cases}
     kept = [d for d in sorted(done, key=lambda each: each.key) if d.case in cases and not d.system.startswith(SINGLE)]
     found = [(each, scored(each, cases[each.case], suite)) for each in kept]
-    return [Row(each, score.score, score.why) for each, score in found]
+    return [Row(each, score.score, score.why, each.error is not None or score.error) for each, score in found]

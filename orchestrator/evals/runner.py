@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +20,7 @@ from orchestrator.evals.named import named_object
 from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
+from orchestrator.evals.workers import until_stopped, work_through
 from orchestrator.messages import Decision
 from orchestrator.pipeline import Orchestrator
 from orchestrator.pipeline.assembly import doors
@@ -145,25 +145,17 @@ async def run_jobs(
     done = store.done()
     before = {key: (times, done[key].cost_usd or Decimal(0)) for key, times in store.times().items()}
     paces = {name: pace(limit) for name, limit in suite.limits.items()}
-    purse = Purse(how.max_cost, sum((cost for _, cost in before.values()), Decimal(0)))
+    purse = Purse(how.max_cost, sum((cost for _, cost in before.values()), store.judged_usd()))
     runner = _Runner(suite, store, how, purse, before, paces, _recorded_door(suite), how.replies())
     runner.texts = suite.recorded is None or suite.recorded.answers
-    waiting = iter(jobs)
 
-    async def work() -> None:
-        for job in waiting:
-            done = await runner.done(job)
-            store.add(done)
-            if on_done is not None:
-                on_done(done)
+    async def one(job: Job) -> None:
+        done = await runner.done(job)
+        store.add(done)
+        if on_done is not None:
+            on_done(done)
 
-    workers = [asyncio.ensure_future(work()) for _ in range(max(1, how.jobs))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await work_through(jobs, one, at_once=how.jobs)
 
 
 def under_way(job: Job, store: Store, times: Mapping[tuple[str, str, int], int]) -> bool:
@@ -341,14 +333,7 @@ async def _made(
     orchestrator: Orchestrator, job: Job, listeners: Sequence[Callable[[Event], None]], file: CallFile
 ) -> Decision | BaseException:
     """The decision, or what was raised instead: a router or merge of the caller's own may raise anything at all."""
-    running = asyncio.ensure_future(orchestrator.run(job.case.asked, listeners=listeners))
-    try:
-        await asyncio.wait([running])
-    finally:
-        if not running.done():
-            file.closed = True
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    running = await until_stopped(orchestrator.run(job.case.asked, listeners=listeners), file)
     if running.cancelled():
         return OrchestratorError("the run cancelled itself")
     return running.exception() or running.result()

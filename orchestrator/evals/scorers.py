@@ -48,6 +48,8 @@ class Scored:
 
     score: float
     why: str
+    error: bool = False
+    """Whether nobody knows: the answer could not be scored."""
 
 
 @runtime_checkable
@@ -308,8 +310,8 @@ def scorer_named(name: str, settings: Mapping[str, object] | None = None) -> Sco
         raise ConfigError(
             f"there is no scorer `{name}`",
             field="scorer",
-            expected="one of " + ", ".join((*SCORERS, "code")),
-            suggestion=nearest(name, SCORERS),
+            expected="one of " + ", ".join((*SCORERS, "code", "judge")),
+            suggestion=nearest(name, (*SCORERS, "code", "judge")),
         )
     kind = SCORERS[name]
     try:

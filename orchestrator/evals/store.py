@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError, nearest
+from orchestrator.evals.judge import Judgement
 from orchestrator.trace import read_trace
 from orchestrator.trace import verify as verify_trace
 
 __all__ = ["Choice", "Done", "Store", "evals_folder", "find_eval", "run_names"]
 
 GENESIS = "0" * 64
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
 def evals_folder(home: str | Path | None = None) -> Path:
@@ -127,12 +129,15 @@ class Store:
         return Counter(each.key for each in self._results())
 
     def _results(self) -> list[Done]:
-        path = self.folder / "results.jsonl"
+        return self._kept("results.jsonl", Done)
+
+    def _kept(self, name: str, kind: type[Kept]) -> list[Kept]:
+        path = self.folder / name
         lines = path.read_bytes().split(b"\n") if path.exists() else []
-        found: list[Done] = []
+        found: list[Kept] = []
         for number, line in enumerate(lines, start=1):
             try:
-                entry = Done.model_validate_json(line)
+                entry = kind.model_validate_json(line)
             except ValidationError as error:
                 if number < len(lines):
                     problem = f"is no result: {error.errors(include_url=False)[0]['msg']}"
@@ -143,10 +148,24 @@ class Store:
 
     def mend(self) -> None:
         """Cut off a torn last line, so that what comes after it stands on its own."""
-        path = self.folder / "results.jsonl"
-        content = path.read_bytes() if path.exists() else b""
-        if content and not content.endswith(b"\n"):
-            self._replace("results.jsonl", content[: content.rfind(b"\n") + 1].decode())
+        for name in ("results.jsonl", "judgements.jsonl"):
+            path = self.folder / name
+            content = path.read_bytes() if path.exists() else b""
+            if content and not content.endswith(b"\n"):
+                self._replace(name, content[: content.rfind(b"\n") + 1].decode())
+
+    def judge(self, judgement: Judgement) -> None:
+        """Keep a judgement; it is on its way to the disk before this returns."""
+        with (self.folder / "judgements.jsonl").open("a", encoding="utf-8", newline="\n") as lines:
+            lines.write(judgement.model_dump_json() + "\n")
+
+    def judgements(self) -> list[Judgement]:
+        """What the judge gave, in that order."""
+        return self._kept("judgements.jsonl", Judgement)
+
+    def judged_usd(self) -> Decimal:
+        """USD known to have gone to the judge."""
+        return sum((each.cost_usd or Decimal(0) for each in self.judgements()), Decimal(0))
 
     def freeze(self, done: Iterable[Done]) -> str:
         """Write the choices of all cases as a chain, before any score is looked up; its head."""

@@ -14,6 +14,7 @@ from orchestrator.content import builtin, read_toml, shown
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.code import Code
+from orchestrator.evals.judge import Judge
 from orchestrator.evals.loaders import load_cases, load_outcomes
 from orchestrator.evals.matrix import Split
 from orchestrator.evals.named import located, named_object, short_name
@@ -170,6 +171,7 @@ def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = Fals
         suite = Suite(
             file, name, head.description, pool, _cases(paths), _scorer(head, here, file, allow_code=allow_code)
         )
+        _check_judge(suite)
         _check_references(suite, paths)
     _check_limits(read.limits, suite)
     docs = here / head.docs if head.docs else None
@@ -234,6 +236,8 @@ def _scorer(head: _Head, here: Path, file: str, *, allow_code: bool) -> Scorer:
                 raise ConfigError(f"`{name}` is no scorer", expected="an object with a name and `score(answer, case)`")
             return made
         made_of = {key: value for key, value in given.items() if key != "name"}
+        if name == Judge.name:
+            return cast("Scorer", checked(Judge, made_of, file=file, where="suite.scorer"))
         if name == Code.name:
             if not allow_code:
                 raise ConfigError("runs code that models wrote", expected="--allow-code on the command line")
@@ -267,6 +271,19 @@ def _check_references(suite: Suite, paths: Sequence[Path]) -> None:
         except ConfigError as error:
             file = " + ".join(shown(path) for path in paths)
             raise ConfigError(error.problem, file=file, field=error.field, expected=error.expected) from error
+
+
+def _check_judge(suite: Suite) -> None:
+    """Refuse a judge that is no model of the pool."""
+    if isinstance(suite.scorer, Judge) and suite.scorer.model not in suite.pool.models:
+        known, name = sorted(suite.pool.models), suite.scorer.model
+        raise ConfigError(
+            f"there is no model `{name}`",
+            file=suite.path,
+            field="suite.scorer.model",
+            expected="one of " + ", ".join(known) if known else "a pool with models",
+            suggestion=nearest(name, known),
+        )
 
 
 def _check_limits(limits: Mapping[str, Limit], suite: Suite) -> None:

@@ -10,6 +10,7 @@ from orchestrator.render.bar import Bar
 from orchestrator.render.tables import rows_table
 
 if TYPE_CHECKING:
+    from orchestrator.evals.judge import Judgement
     from orchestrator.evals.report import Report
     from orchestrator.evals.store import Done
     from orchestrator.evals.systems import Summary
@@ -29,11 +30,11 @@ WENT_TO = {
 class EvalBar(Bar):
     """The bar of an eval."""
 
-    def __init__(self, total: int, screen: Screen) -> None:
-        super().__init__("eval", total, screen)
+    def __init__(self, total: int, screen: Screen, *, name: str = "eval") -> None:
+        super().__init__(name, total, screen)
 
-    def __call__(self, done: Done) -> None:
-        """Count a finished case."""
+    def __call__(self, done: Done | Judgement) -> None:
+        """Count a finished case, or a judged answer."""
         self.count(failed=done.error is not None, cost=done.cost_usd)
 
 

@@ -39,8 +39,8 @@ def _case(system: str, row: Row) -> str:
     done = row.done
     name = done.case + (f" #{done.repeat + 1}" if done.repeat else "")
     told = ""
-    if done.error is not None:
-        told = f"<error message={_quoted(done.error)}/>"
+    if row.error:
+        told = f"<error message={_quoted(done.error or row.why)}/>"
     elif row.score < 1:
         told = f"<failure message={_quoted(f'score {row.score:g}: {row.why}')}/>"
     return _test(system, name, told, done.seconds)
