@@ -238,6 +238,7 @@ def test_doctor_names_keys_and_never_prints_one(cli: Cli, tmp_path: Path) -> Non
     assert (done.returncode, KEY in done.stdout + done.stderr) == (0, False)
     assert "OPENAI_API_KEY" in done.stdout
     assert "sympy (extra local)" in done.stdout
+    assert all(f"{name} (extra eval)" in done.stdout for name in ("numpy", "scikit-learn", "scipy"))
     made = document(plain := cli("doctor", "--json", env={"ANTHROPIC_API_KEY": KEY}))
     assert KEY not in plain.stdout
     assert (made["keys"], made["pools"]) == (["ANTHROPIC_API_KEY"], ["cloud", "local"])
@@ -246,11 +247,13 @@ def test_doctor_names_keys_and_never_prints_one(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("orchestrator.cli.doctor._EXTRAS", {"local": ("no-such-package",)})
+    monkeypatch.setattr("orchestrator.cli.doctor._EXTRAS", {"eval": ("sympy", "none"), "local": ("no-such-package",)})
     doctor()
     told = " ".join(capsys.readouterr().out.split())
     assert "no-such-package (extra local) not installed" in told
     assert "pip install 'thinkroute[local]'" in told
+    assert "none (extra eval) not installed" in told
+    assert "pip install 'thinkroute[eval]': evals need none" in told
 
 
 def test_what_the_system_refuses_is_an_error_and_no_traceback(cli: Cli) -> None:

@@ -30,7 +30,8 @@ from tests.eval_world import (
 )
 
 SYSTEM = [
-    *("name", "kind", "n", "errors", "score", "score_ci", "cost_usd", "cost_per_question", "cost_per_correct"),
+    *("name", "kind", "n", "errors", "score", "score_ci", "cost_usd", "cost_exact", "cost_per_question"),
+    "cost_per_correct",
     *("control_calls", "reroutes", "latency_p50", "latency_p95", "shares"),
 ]
 
@@ -257,12 +258,124 @@ def test_a_model_without_a_price_is_not_free(lab: Lab) -> None:
     assert (found["errors"], found["score"], found["cost_usd"]) == (0, 1.0, 0.0)
 
 
+PLUGGED = '''
+from orchestrator.evals.cases import EvalCase
+from orchestrator.evals.scorers import Scored
+from orchestrator.messages import Analysis
+from orchestrator.protocol import Answer, Route, Turn
+
+
+def last(view):
+    """Asks whoever comes last by name."""
+    return Turn((Answer(),)) if view.replies else Turn((Route(sorted(each.name for each in view.experts)[-1]),))
+
+
+def longest(question, replies):
+    """The longest reply."""
+    return Analysis(answer=max((each.text for each in replies), key=len), support=("poor",))
+
+
+class Half:
+    name = "half"
+
+    def score(self, answer, case):
+        return Scored(0.5, "half of everything")
+
+
+half = Half()
+
+
+def lines(path):
+    """A case in each line: question, bar, answer."""
+    rows = [line.split("|") for line in path.read_text().splitlines()]
+    return tuple(EvalCase(id=f"l{n}", question=asked, reference=(right,)) for n, (asked, right) in enumerate(rows))
+
+
+number = 7
+broken_loader = lambda path: ["no cases"]
+'''
+POINTS = """
+[orchestrator.routers]
+last = plugged:last
+broken = plugged:not_there
+[orchestrator.merges]
+longest = plugged:longest
+[orchestrator.scorers]
+half = plugged:half
+seven = plugged:number
+[orchestrator.loaders]
+lines = plugged:lines
+"""
+
+
+@pytest.fixture
+def plugged(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package that offers a router, a merge, scorers and a loader."""
+    site = lab.folder / "site"
+    info = site / "plugged-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "plugged.py").write_text(PLUGGED, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(POINTS, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(site))  # pyright: ignore[reportUnknownMemberType] - pytest leaves it untyped
+    return site
+
+
+@pytest.mark.usefixtures("plugged")
+def test_what_a_package_plugs_in_is_known_by_its_name(lab: Lab) -> None:
+    suite = own_suite(lab, head=HEAD + 'scorer = "half"\nloader = "lines"\n')
+    (lab.folder / suite / "cases.jsonl").write_text("Say 1|1\nSay 2|2\n", encoding="utf-8")
+    report = lab.report("run", suite, "--router", "last", "--router", "plan", "--merge", "longest", "--out", "run")
+    for name in ("last+longest", "plan+longest"):
+        assert (row(report, name)["n"], row(report, name)["score"], row(report, name)["errors"]) == (2, 0.5, 0)
+    asked = {(each["system"], each["case"]): each["consulted"] for each in lab.results("run")}
+    assert (asked["last+longest", "l0"], asked["plan+longest", "l0"]) == (["poor"], ["good"])
+
+
+@pytest.mark.usefixtures("plugged")
+@pytest.mark.parametrize(
+    ("head", "options", "said"),
+    [
+        ("", ["--router", "lats"], "there is no router `lats`; expected one of plan, llm, broken, last, or"),
+        ("", ["--router", "lats"], "did you mean `last`?"),
+        ("", ["--router", "broken"], "entry point `broken` (plugged:not_there): cannot be loaded: AttributeError"),
+        ("", ["--merge", "longst"], "did you mean `longest`?"),
+        ('scorer = "haf"', [], "did you mean `half`?"),
+        ('scorer = "seven"', [], "`seven` is no scorer; expected an object with a name"),
+        ('loader = "line"', [], "`suite.loader`: there is no loader `line`"),
+        ('loader = "plugged:nothing"', [], "`plugged:nothing` cannot be loaded"),
+        ('loader = "plugged:number"', [], "`plugged:number` is no loader; expected a function of a path"),
+        ('loader = "plugged:broken_loader"', [], "gave ['no cases']; expected a tuple of `EvalCase`"),
+    ],
+)
+def test_a_plugged_in_name_that_does_not_work_is_told(lab: Lab, head: str, options: list[str], said: str) -> None:
+    suite = own_suite(lab, head=f"{HEAD}{head}\n")
+    assert said in lab.run("run", suite, *options, code=2).stderr
+
+
 def test_missing_usage_is_charged_and_marked(lab: Lab) -> None:
     with CountingServer(counted=False) as server:
         suite = asking_suite(lab.folder / "suite", server.url, cases=2)
         found = row(lab.report("run", str(suite), "--out", "run"), "plan")
-    assert found["cost_usd"] > 0
+        shown = lab.run("report", "run").stdout
+    assert (found["cost_usd"] > 0, found["cost_exact"]) == (True, False)
+    assert f"~{found['cost_per_question']:.6f}" in shown
     assert all(not each["cost_exact"] for each in lab.results("run"))
+
+
+def test_a_sum_is_exact_only_if_every_case_is(lab: Lab) -> None:
+    with CountingServer() as server:
+        suite = asking_suite(lab.folder / "suite", server.url, cases=3)
+        assert row(lab.report("run", str(suite), "--out", "run"), "plan")["cost_exact"] is True
+        server.counted = False
+        lab.run("run", str(suite), "--out", "other", "--sample-id", "q1", "--no-singles")
+    one = next(each for each in lab.results("other") if each["case"] == "q1")
+    results = lab.folder / "run" / "results.jsonl"
+    kept = [each for each in lab.results("run") if (each["system"], each["case"]) != ("plan", "q1")]
+    write_lines(results, [*kept, {**one, "trace": None, "head": None}])
+    (lab.folder / "run" / "choices.jsonl").unlink()
+    report = lab.report("resume", "run")
+    assert (row(report, "plan")["cost_exact"], row(report, "model:sums")["cost_exact"]) == (False, True)
 
 
 def test_the_routers_own_calls_are_on_the_bill(lab: Lab) -> None:
@@ -402,7 +515,7 @@ def test_a_file_without_a_split_is_drawn_one(lab: Lab) -> None:
         (HEAD + 'scorer = { name = "number", tolerence = 1 }\n', "unknown key `tolerence`"),
         (HEAD + 'scorer = "choice"\n', "cases.jsonl: `choices`: case `q0` has no choices"),
         (HEAD + 'scorer = "nothing.here:x"\n', "own/suite.toml: `suite.scorer`: `nothing.here:x` cannot be loaded"),
-        (HEAD + '[[systems]]\nrouter = "plann"\n', "own/suite.toml: `systems[0].router`: there is no model `plann`"),
+        (HEAD + '[[systems]]\nrouter = "plann"\n', "own/suite.toml: `systems[0].router`: there is no router `plann`"),
         (HEAD + '[[systems]]\nmerge = "wote"\n', "own/suite.toml: `systems[0].merge`"),
         (HEAD + '[[systems]]\nrouter = "no.py:such"\n', "own/suite.toml: `systems[0].router`"),
         (HEAD + "[gates]\nfail_under = 2\n", "own/suite.toml: `gates.fail_under`: cannot be 2"),

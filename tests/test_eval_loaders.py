@@ -18,7 +18,13 @@ from inline_snapshot import snapshot
 
 from orchestrator.errors import ConfigError
 from orchestrator.evals.cases import EvalCase, Expect
-from orchestrator.evals.loaders import load_cases, load_outcomes, read_routerbench, routerarena_choices
+from orchestrator.evals.loaders import (
+    load_cases,
+    load_outcomes,
+    read_routerarena_cases,
+    read_routerbench,
+    routerarena_choices,
+)
 from orchestrator.evals.matrix import matrix_of
 from orchestrator.evals.metrics import robustness
 from orchestrator.messages import Message
@@ -386,3 +392,50 @@ def test_an_unknown_layout_gets_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_outcomes(tmp_path / "a.json", "routerarenas")
     assert caught.value.suggestion == "routerarena"
+
+
+ARENA_ROWS = [
+    {
+        "Global Index": "Ethics_justice_12",
+        "Context": "None",
+        "Question": "Which is larger?",
+        "Options": ["a mouse", "a whale"],
+        "Answer": "a whale",
+    },
+    {"Global Index": "GSM8K_3", "Dataset name": "GSM8K", "Context": "Tim has 2.", "Question": "How many?", "Answer": 2},
+    {"Global Index": "QANTA_7", "Context": "", "Question": "Who?", "Options": [], "Answer": ["Ada", "Lovelace"]},
+    {"Global Index": "MMLU_9", "Question": "Which?", "Options": ["x", "y"], "Answer": "B"},
+    {"Global Index": "MMLU_10", "Question": "Hidden?", "Options": None, "Answer": ""},
+]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
+def test_the_questions_of_routerarena(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"sub_10.{kind}"
+    if kind == "csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            names = ["Global Index", "Dataset name", "Context", "Question", "Options", "Answer"]
+            table = csv.DictWriter(file, names)
+            table.writeheader()
+            table.writerows(ARENA_ROWS)
+    else:
+        lines = [json.dumps(each) for each in ARENA_ROWS]
+        path.write_text("\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]", encoding="utf-8")
+    ethics, gsm, qanta, mmlu, hidden = read_routerarena_cases(path)
+    assert ethics.question == "Which is larger?\n\nA. a mouse\nB. a whale"
+    assert (ethics.choices, ethics.reference, ethics.task, ethics.kind) == (
+        ("A", "B"),
+        ("B",),
+        "Ethics_justice",
+        "multiple_choice",
+    )
+    assert (gsm.question, gsm.reference, gsm.task, gsm.choices) == ("Tim has 2.\n\nHow many?", ("2",), "GSM8K", ())
+    assert (qanta.question, qanta.reference, qanta.kind) == ("Who?", ("Ada", "Lovelace"), None)
+    assert (mmlu.reference, hidden.reference, hidden.task) == (("B",), (), "MMLU")
+
+
+def test_a_row_that_is_no_question_of_routerarena_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ARENA_ROWS[1]) + '\n{"prompt": "Which?"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line 2.*is no question of RouterArena; expected columns `Global Index`"):
+        read_routerarena_cases(path)

@@ -11,7 +11,7 @@ from orchestrator.cli.options import AgentsOption, JsonOption
 __all__ = ["doctor"]
 
 _CORE = ("thinkroute", "langgraph", "pydantic", "networkx", "tenacity", "rich", "typer", "openai", "anthropic")
-_EXTRAS = {"local": ("sympy", "pint")}
+_EXTRAS = {"eval": ("numpy", "scikit-learn", "scipy"), "local": ("sympy", "pint")}
 _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
@@ -87,6 +87,8 @@ def _advice() -> list[str]:
     advice: list[str] = []
     if not all(_version(name) for name in _EXTRAS["local"]):
         advice.append("pip install 'thinkroute[local]': algebra with sympy, units with pint")
+    if missing := [name for name in _EXTRAS["eval"] if not _version(name)]:
+        advice.append(f"pip install 'thinkroute[eval]': evals need {' and '.join(missing)}")
     advice += [
         "--docs DIR: questions about a folder of documents",
         "--table FILE: sums, means, counts and extremes over CSV files",

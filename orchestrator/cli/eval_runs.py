@@ -49,6 +49,7 @@ SYSTEM_FIELDS = (
     "score",
     "score_ci",
     "cost_usd",
+    "cost_exact",
     "cost_per_question",
     "cost_per_correct",
     "control_calls",

@@ -8,7 +8,8 @@
   0d783fa) after its evaluation: a JSON list with `global index`, `prompt`, `prediction` (the model), `accuracy`,
   `cost` (USD), `generated_result`, `for_optimality`.
 
-RouterArena's data set itself is published for another library's disk format and is not read here.
+RouterArena's data set itself is published for another library's disk format; exported as rows, its questions are read
+as cases (columns after `scripts/process_datasets/prep_datasets.py` at 1c826da).
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from orchestrator.pool.descriptors import config_error
 from orchestrator.providers import RecordedFile, read_recorded, recorded_from
 
 __all__ = [
+    "CASE_LOADERS",
     "OUTCOME_LOADERS",
     "layout_of",
     "load_cases",
     "load_outcomes",
     "read_routerarena",
+    "read_routerarena_cases",
     "read_routerbench",
     "routerarena_choices",
 ]
@@ -96,12 +99,13 @@ def load_outcomes(path: str | Path, layout: str | None = None) -> RecordedFile:
     """
     file = Path(path)
     name = layout or layout_of(file)
-    if name not in OUTCOME_LOADERS:
+    known = [each for each in OUTCOME_LOADERS if each]
+    if name not in known:
         raise ConfigError(
             f"there is no layout `{name}`",
             field="layout",
-            expected="one of " + ", ".join(OUTCOME_LOADERS),
-            suggestion=nearest(name, OUTCOME_LOADERS),
+            expected="one of " + ", ".join(known),
+            suggestion=nearest(name, known),
         )
     return OUTCOME_LOADERS[name](file)
 
@@ -239,7 +243,80 @@ def _arena_outcome(file: Path, where: str, entry: Mapping[str, object]) -> tuple
     }
 
 
+def read_routerarena_cases(path: str | Path) -> tuple[EvalCase, ...]:
+    """RouterArena's questions, its data set's rows exported as JSON lines, a JSON list or CSV.
+
+    Columns: `Global Index`, `Question`, and where they are there `Context`, `Options`, `Answer` and `Dataset name`.
+    Options are lettered below the question, as its own prompts do; an answer that is the text of an option becomes
+    that option's letter. The task is the data set that a question comes from. Its prompts proper, one for each of
+    these data sets, lie beside its code and are not part of a row; they are not rebuilt here.
+    """
+    file = Path(path)
+    match _ending(file):
+        case ".csv":
+            rows: Iterable[Row] = ((where, dict(cells)) for where, cells in csv_rows(file))
+        case ".json":
+            rows = json_list(file)
+        case _:
+            rows = json_rows(file)
+    cases: dict[str, EvalCase] = {}
+    for where, row in rows:
+        case = _case(_arena_case(file, where, row), file, where)
+        if case.id in cases:
+            raise ConfigError(f"the id `{case.id}` stands twice", file=shown(file), field=where)
+        cases[case.id] = case
+    return tuple(cases.values())
+
+
+def _arena_case(file: Path, where: str, row: Mapping[str, object]) -> dict[str, object]:
+    name, question = row.get("Global Index") or row.get("global_index"), row.get("Question")
+    if not name or not isinstance(question, str):
+        expected = "columns `Global Index` and `Question`"
+        raise ConfigError("is no question of RouterArena", file=shown(file), field=where, expected=expected)
+    options = _listed(row.get("Options"))
+    letters = [chr(ord("A") + place) for place in range(len(options))]
+    context = str(row.get("Context") or "").strip()
+    lettered = "\n".join(f"{letter}. {option}" for letter, option in zip(letters, options, strict=True))
+    answers = _listed(row.get("Answer"))
+    return {
+        "id": str(name),
+        "question": "\n\n".join(part for part in (context, question, lettered) if part and part != "None"),
+        "choices": letters,
+        "reference": [letters[options.index(each)] if each in options else each for each in answers],
+        "kind": "multiple_choice" if options else None,
+        "task": str(row.get("Dataset name") or "") or _arena_task(str(name)),
+    }
+
+
+def _arena_task(name: str) -> str:
+    """The data set in a global index; those of `Ethics` have names of two parts."""
+    parts = name.split("_")
+    return "_".join(parts[: 2 if parts[0] == "Ethics" else 1])
+
+
+def _listed(value: object) -> list[str]:
+    """The texts of a cell that holds one or several: a list, or a list as it was written into a text."""
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        try:
+            value = cast("object", ast.literal_eval(value))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return [str(value)]
+    if isinstance(value, list):
+        return [str(each) for each in cast("list[object]", value)]
+    return [] if value is None or value == "" else [str(value)]
+
+
 OUTCOME_LOADERS: Mapping[str, Callable[[Path], RecordedFile]] = MappingProxyType(
-    {"recorded": read_recorded, "routerbench": read_routerbench, "routerarena": read_routerarena}
+    {
+        "": load_outcomes,
+        "recorded": read_recorded,
+        "routerbench": read_routerbench,
+        "routerarena": read_routerarena,
+    }
 )
-"""Layouts of recorded outcomes by name."""
+"""Layouts of recorded outcomes by name; without one the file's own look decides."""
+
+CASE_LOADERS: Mapping[str, Callable[[Path], tuple[EvalCase, ...]]] = MappingProxyType(
+    {"": load_cases, "cases": load_cases, "routerarena": read_routerarena_cases}
+)
+"""Layouts of cases by name."""

@@ -112,6 +112,7 @@ def result_of(done: Done, case: EvalCase, suite: Suite) -> Result:
         case=case.id,
         score=found.score,
         cost=None if done.cost_usd is None else float(done.cost_usd),
+        exact=done.cost_exact,
         asked=dict.fromkeys(done.support[:1] or done.consulted[-1:], 1.0),
         repeats=(suite.recorded.cases[case.id].repeats or "") if suite.recorded else "",
         error=done.error is not None or found.error,

@@ -16,11 +16,12 @@ from orchestrator.evals.calls import CallFile, KeptCalls, Pace, PacedProvider
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.cassettes import KeptReplies, call_path
 from orchestrator.evals.matrix import Split
-from orchestrator.evals.named import named_object
+from orchestrator.evals.named import own_object
 from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
 from orchestrator.evals.workers import until_stopped, work_through
+from orchestrator.merge import MERGES
 from orchestrator.messages import Decision
 from orchestrator.pipeline import Orchestrator
 from orchestrator.pipeline.assembly import doors
@@ -187,7 +188,7 @@ def _check_texts(each: Candidate, suite: Suite) -> None:
             field="merge",
             expected="`first` and one analysis, or a file with responses",
         )
-    if each.router != "plan" and ":" not in each.router:
+    if each.router in ("llm", *suite.pool.models):
         raise ConfigError(
             f"`{each.router}` needs texts: the recorded outcomes hold no responses",
             field="router",
@@ -210,8 +211,8 @@ def _orchestrator(
     candidate = job.candidate
     return Orchestrator(
         job.pool,
-        router=cast("str", _named(candidate.router, "router", suite)),
-        merge=cast("str | None", candidate.merge and _named(candidate.merge, "merge", suite)),
+        router=cast("str", _router(candidate.router, ("plan", "llm", *suite.pool.models))),
+        merge=candidate.merge,
         budget=Budget(usd=cap, seconds=suite.seconds),
         analyses=candidate.analyses,
         prefer=candidate.prefer,
@@ -222,10 +223,9 @@ def _orchestrator(
     )
 
 
-def _named(name: str, field: str, suite: Suite) -> object:
-    """A router or merge by name, or the object at a place."""
-    known = ":" not in name or name in suite.pool.models or name.startswith("vote:")
-    return name if known else named_object(name, field)
+def _router(name: str, known: Sequence[str]) -> object:
+    """A router that is known by its name, or one of somebody's own."""
+    return name if name in known else own_object(name, "router", known)
 
 
 @dataclass(slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -15,18 +15,29 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.code import Code
 from orchestrator.evals.judge import Judge
-from orchestrator.evals.loaders import load_cases, load_outcomes
+from orchestrator.evals.loaders import CASE_LOADERS, OUTCOME_LOADERS, load_outcomes
 from orchestrator.evals.matrix import Split
-from orchestrator.evals.named import located, named_object, short_name
+from orchestrator.evals.named import located, own_object, short_name
 from orchestrator.evals.scorers import SCORERS, Scorer, scorer_named
 from orchestrator.pool import Pool, load_folder, load_pool
 from orchestrator.pool.descriptors import checked
 from orchestrator.providers import RecordedFile, join_recorded
 from orchestrator.tools import Resources
 
-__all__ = ["Candidate", "Gates", "Limit", "Suite", "find_suite", "load_suite", "recorded_suite", "suite_schema"]
+__all__ = [
+    "Candidate",
+    "Gates",
+    "Limit",
+    "Suite",
+    "find_suite",
+    "load_suite",
+    "recorded_suite",
+    "suite_over",
+    "suite_schema",
+]
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Read = TypeVar("Read")
 RECORDED = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".json", ".json.gz")
 
 
@@ -86,6 +97,8 @@ class _Head(_Table):
     """Folder of documents that tools may search."""
     tables: Texts = ()
     """CSV files that tools may total."""
+    loader: str | None = None
+    """What reads the files of `data` or `recorded`: a layout by name, or one's own; by their endings where left out."""
     scorer: str | dict[str, JsonValue] = "exact"
     """A scorer by name, or a table of its name and settings."""
     budget: float | None = Field(default=None, ge=0)
@@ -162,15 +175,15 @@ def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = Fals
     head, here = read.suite, path.parent
     if head.recorded:
         files = list(data) or [here / name for name in head.recorded]
-        suite = recorded_suite(files, name=head.name or here.resolve().name)
+        read_file = _loader(head.loader, OUTCOME_LOADERS, RecordedFile, here, file)
+        suite = recorded_suite(files, name=head.name or here.resolve().name, loader=read_file)
     else:
         paths = list(data) or [here / name for name in head.data]
         if not paths:
             raise ConfigError("names no cases", file=file, field="suite.data", expected="`data` or `recorded`")
         name, pool = head.name or here.resolve().name, _pool(head.pool, here)
-        suite = Suite(
-            file, name, head.description, pool, _cases(paths), _scorer(head, here, file, allow_code=allow_code)
-        )
+        cases = _cases(paths, _loader(head.loader, CASE_LOADERS, tuple, here, file))
+        suite = Suite(file, name, head.description, pool, cases, _scorer(head, here, file, allow_code=allow_code))
         _check_judge(suite)
         _check_references(suite, paths)
     _check_limits(read.limits, suite)
@@ -188,10 +201,17 @@ def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = Fals
     )
 
 
-def recorded_suite(paths: Sequence[Path], *, name: str | None = None) -> Suite:
+def recorded_suite(
+    paths: Sequence[Path], *, name: str | None = None, loader: Callable[[Path], RecordedFile] = load_outcomes
+) -> Suite:
     """Files of recorded outcomes as a suite: their models are the pool, the recorded score is the scorer."""
-    files = [load_outcomes(path) for path in paths]
-    file = files[0] if len(files) == 1 else join_recorded(files)
+    files = [loader(path) for path in paths]
+    shown_name = name or "+".join(path.name.split(".")[0] for path in paths)
+    return suite_over(files[0] if len(files) == 1 else join_recorded(files), shown_name)
+
+
+def suite_over(file: RecordedFile, name: str) -> Suite:
+    """Recorded outcomes as a suite."""
     cases = tuple(
         EvalCase(
             id=case.id,
@@ -203,8 +223,7 @@ def recorded_suite(paths: Sequence[Path], *, name: str | None = None) -> Suite:
         )
         for case in file.cases.values()
     )
-    shown_name = name or "+".join(path.name.split(".")[0] for path in paths)
-    return Suite(file.path, shown_name, "recorded outcomes", file.pool, cases, None, file)
+    return Suite(file.path, name, "recorded outcomes", file.pool, cases, None, file)
 
 
 def suite_schema() -> dict[str, JsonValue]:
@@ -216,10 +235,37 @@ def _pool(name: str, here: Path) -> Pool:
     return load_folder(here / name) if (here / name).is_dir() else load_pool(name)
 
 
-def _cases(paths: Sequence[Path]) -> tuple[EvalCase, ...]:
+def _loader(
+    name: str | None, known: Mapping[str, Callable[[Path], Read]], kind: type[Read], here: Path, file: str
+) -> Callable[[Path], Read]:
+    """What reads a suite's files, by its name; raises `ConfigError` where it is none, or gives something else."""
+    if name is None:
+        return known[""]
+    if name in known:
+        return known[name]
+    try:
+        own = own_object(located(name, here), "loader", [each for each in known if each])
+    except ConfigError as error:
+        raise ConfigError(
+            error.problem, file=file, field="suite.loader", expected=error.expected, suggestion=error.suggestion
+        ) from error
+    if not callable(own):
+        raise ConfigError(f"`{name}` is no loader", file=file, field="suite.loader", expected="a function of a path")
+
+    def read(path: Path) -> Read:
+        found: object = own(path)
+        if not isinstance(found, kind):
+            expected = "a tuple of `EvalCase`" if kind is tuple else f"a `{kind.__name__}`"
+            raise ConfigError(f"`{name}` gave {found!r:.80}", file=file, field="suite.loader", expected=expected)
+        return found
+
+    return read
+
+
+def _cases(paths: Sequence[Path], loader: Callable[[Path], tuple[EvalCase, ...]]) -> tuple[EvalCase, ...]:
     found: dict[str, EvalCase] = {}
     for path in paths:
-        for case in load_cases(path):
+        for case in loader(path):
             if case.id in found:
                 raise ConfigError(f"the id `{case.id}` stands twice", file=shown(path), field="id")
             found[case.id] = case
@@ -230,11 +276,6 @@ def _scorer(head: _Head, here: Path, file: str, *, allow_code: bool) -> Scorer:
     given: Mapping[str, object] = {"name": head.scorer} if isinstance(head.scorer, str) else head.scorer
     name = str(given.get("name", ""))
     try:
-        if ":" in name:
-            made = named_object(located(name, here), "scorer")
-            if not isinstance(made, Scorer):
-                raise ConfigError(f"`{name}` is no scorer", expected="an object with a name and `score(answer, case)`")
-            return made
         made_of = {key: value for key, value in given.items() if key != "name"}
         if name == Judge.name:
             return cast("Scorer", checked(Judge, made_of, file=file, where="suite.scorer"))
@@ -242,7 +283,12 @@ def _scorer(head: _Head, here: Path, file: str, *, allow_code: bool) -> Scorer:
             if not allow_code:
                 raise ConfigError("runs code that models wrote", expected="--allow-code on the command line")
             return cast("Scorer", checked(Code, made_of, file=file, where="suite.scorer"))
-        return scorer_named(name, made_of)
+        if name in SCORERS:
+            return scorer_named(name, made_of)
+        made = own_object(located(name, here), "scorer", [*SCORERS, Code.name, Judge.name])
+        if not isinstance(made, Scorer):
+            raise ConfigError(f"`{name}` is no scorer", expected="an object with a name and `score(answer, case)`")
+        return made
     except ConfigError as error:
         field = f"suite.{error.field or 'scorer'}".replace("suite.scorer " + name, "suite.scorer")
         raise ConfigError(

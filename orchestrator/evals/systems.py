@@ -26,6 +26,8 @@ class Result:
     score: float
     cost: float | None
     """USD, everything that was paid for it; None where unknown."""
+    exact: bool = True
+    """Whether that is the vendors' own figure, not an estimate."""
     asked: Mapping[str, float] = field(default_factory=dict[str, float])
     """Who answered, and how many times, or with which probability."""
     repeats: str = ""
@@ -76,6 +78,8 @@ class Summary:
     score: float
     score_ci: Interval
     cost_usd: float | None
+    cost_exact: bool
+    """Whether the cost of every case is known, and the vendors' own figure."""
     cost_per_question: float | None
     cost_per_correct: float | None
     control_calls: int
@@ -101,6 +105,7 @@ def summarise(system: System, *, seed: int = 0, level: float = 0.95) -> Summary:
         score=mean(scores),
         score_ci=_interval(results, seed, level),
         cost_usd=None if per_question is None else fsum(cost or 0.0 for cost in costs),
+        cost_exact=all(each.exact and each.cost is not None for each in results),
         cost_per_question=per_question,
         cost_per_correct=cost_per_correct(costs, scores),
         control_calls=sum(each.control_calls for each in results),

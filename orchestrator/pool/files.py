@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
@@ -15,6 +15,7 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, checked, unknown_key
 from orchestrator.pool.experts import as_agent
 from orchestrator.pool.modules import experts_in
+from orchestrator.pool.plugins import loaded, plugged_in
 from orchestrator.pool.prices import listed_model
 from orchestrator.pool.registry import Member, Pool
 from orchestrator.pool.risks import Risk
@@ -292,16 +293,13 @@ def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
 
 
 def _plugged_in() -> dict[str, _Found]:
-    return {point.name: _offered(point) for point in entry_points(group=ENTRY_POINTS)}
+    return {name: _offered(point) for name, point in plugged_in(ENTRY_POINTS).items()}
 
 
 def _offered(point: EntryPoint) -> _Found:
     """What an entry point offers: a pool, a folder, one member or several."""
     source = f"entry point `{point.name}` ({point.value})"
-    try:
-        offered: object = point.load()
-    except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError) as error:
-        raise ConfigError(f"cannot be loaded: {type(error).__name__}: {error}", file=source) from error
+    offered = loaded(point)
     found = _Found(source=source)
     if isinstance(offered, (str, Path)) and Path(offered).is_dir():
         for file in sorted(_folder(offered).rglob("*.toml")):

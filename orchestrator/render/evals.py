@@ -93,13 +93,13 @@ def _row(each: Summary) -> tuple[str, ...]:
         str(each.errors),
         f"{each.score:.4f}",
         f"{low:.3f}-{high:.3f}",
-        _usd(each.cost_per_question),
-        _usd(each.cost_per_correct),
+        _usd(each.cost_per_question, exact=each.cost_exact),
+        _usd(each.cost_per_correct, exact=each.cost_exact),
         str(each.control_calls),
         str(each.reroutes),
         "" if each.latency_p95 is None else f"{each.latency_p95:.3f} s",
     )
 
 
-def _usd(cost: float | None) -> str:
-    return "?" if cost is None else f"{cost:.6f}"
+def _usd(cost: float | None, *, exact: bool) -> str:
+    return "?" if cost is None else f"{cost:.6f}" if exact else f"~{cost:.6f}"
