@@ -404,6 +404,12 @@ decision   42  (answered)
 support    a, c
 dissent    b: 41
 ledger     $0 · 0 tokens · 1 turn · 3 expert calls · 0 control calls · 0 reroutes · 0.75 s
+
+Members, and what would have been decided without each
+expert  side     said       p  USD  without it
+a       support  42    0.9000   $0  41
+b       dissent  41    0.9000   $0  the same: 42
+c       support  42    0.9000   $0  the same: 42\
 """)
 
 

@@ -6,6 +6,7 @@ A world that breaks a rule is seen again by `faults_of(SEED)`.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -80,7 +81,7 @@ class Seller:
         return self.random.choice(("4", "4.0", "5", "It is 4.", "6 " * 40, "long " * 300, "1", "2", "", "NONE"))
 
     def _turn(self, request: Request) -> Completion:
-        asked = [(self.random.choice(self.names), '{"query": "%s"}' % self.random.choice("ab")) for _ in range(2)]
+        asked = [(self.random.choice(self.names), json.dumps({"query": self.random.choice("ab")})) for _ in range(2)]
         if request.tools and self.random.random() < 0.6:
             return call(*asked[: self.random.randint(1, 2)])
         return Completion(self.random.choice(("4", "It is five.", "", "word " * 50)))
@@ -204,7 +205,8 @@ def limits(world: World, random: Random) -> Budget:
     hair = random.choice((Decimal(0), Decimal("0.0000001"), Decimal("-0.0000001")))
     ways += [Budget(usd=max(Decimal(0), spent + held + hair), turns=9)] * 3
     reserved = random.choice((0, 300, 2_500, 12_000, 15_000))
-    ways += [Budget(usd=Decimal(1_000), tokens=random.choice(tokens) + reserved + random.choice((-1, 0, 1)) * bool(reserved), turns=9)] * 2  # fmt: skip
+    most = random.choice(tokens) + (reserved and reserved + random.choice((-1, 0, 1)))
+    ways += [Budget(usd=Decimal(1_000), tokens=most, turns=9)] * 2
     if (merge := judge(world)) is not None:  # its worst case, and what some of the experts took
         worst = merge.worst(free.orchestrator.pool.models["script:merger"], QUESTION, world.analyses)
         ways += [Budget(usd=(worst.reserve or 0) + spent + hair, turns=9)] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,14 +56,21 @@ def show(run: RunArgument = "last", *, json: JsonOption = False) -> None:
 
 @app.command()
 def why(run: RunArgument = "last", *, json: JsonOption = False) -> None:
-    """Say who was considered, who was taken, and what each rejected way would have cost."""
+    """Say who was considered, who was taken, what each rejected way would have cost, and who made the decision.
+
+    The last entry of --json, of type `members`, tells what would have been decided without each.
+    """
+    from orchestrator.merge import attributed
     from orchestrator.render import Screen, why_trace
     from orchestrator.trace.events import Demoted, Escalated, Merged, Planned, Rerouted, Returned, Superseded
 
     screen, trace = Screen(json=json), _read(run)
     if json:
         kinds = (Planned, Rerouted, Demoted, Returned, Superseded, Escalated, Merged)
-        screen.data([event for event in trace.events if isinstance(event, kinds)])
+        told: list[object] = [event for event in trace.events if isinstance(event, kinds)]
+        if (found := attributed(trace.events)) is not None:
+            told.append({"type": "members", **asdict(found)})
+        screen.data(told)
     else:
         why_trace(trace, screen)
 

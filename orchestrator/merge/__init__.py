@@ -1,6 +1,7 @@
 """Many replies, one answer."""
 
 from orchestrator.merge.asking import PanelMerge, worst_of_asking
+from orchestrator.merge.attribution import Attribution, Member, attributed
 from orchestrator.merge.base import AskingMerge, MergeFunction, MergeRule, as_merge, sided
 from orchestrator.merge.best import Best
 from orchestrator.merge.canonical import FREE_TEXT_F1, canonical, form_of, grouped, same, token_f1
@@ -25,8 +26,10 @@ __all__ = [
     "FREE_TEXT_F1",
     "MERGES",
     "AskingMerge",
+    "Attribution",
     "Best",
     "First",
+    "Member",
     "MergeFunction",
     "MergeRule",
     "PanelMerge",
@@ -36,6 +39,7 @@ __all__ = [
     "Vote",
     "Weighted",
     "as_merge",
+    "attributed",
     "canonical",
     "fallen_back",
     "form_of",

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import fsum, log
 from types import MappingProxyType
+from typing import Protocol
 
 from orchestrator.errors import ConfigError, nearest
-from orchestrator.merge.base import MergeRule, in_order, sided
+from orchestrator.merge.base import in_order, sided
 from orchestrator.merge.canonical import canonical, grouped
 from orchestrator.messages import Analysis, Dissent, Question, Reply
 
-__all__ = ["MERGES", "First", "RouterAnswer", "Vote", "Weighted", "fallen_back", "merge_named", "voted"]
+__all__ = ["MERGES", "DecidingRule", "First", "RouterAnswer", "Vote", "Weighted", "fallen_back", "merge_named", "voted"]
 
 LEAST_P, MOST_P = 0.01, 0.99
 """Nobody is so surely right or wrong that one reply outweighs all the others."""
@@ -23,14 +24,35 @@ DIGITS = 9
 _Group = tuple[str, list[Reply]]
 
 
+class DecidingRule(Protocol):
+    """A merge that asks nobody, and so can be asked again at any time."""
+
+    @property
+    def name(self) -> str:
+        """The word that traces and decisions use for it."""
+        ...
+
+    def decide(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The answer, who supports it and who dissents."""
+        ...
+
+    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The same, for a run."""
+        ...
+
+
 class First:
     """The reply of the lowest slot; of equal ones the earlier attempt."""
 
     name = "first"
 
-    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+    def decide(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The first reply, with the equal ones as its support."""
         return sided(in_order(replies)[0].text, question, replies)
+
+    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The same, for a run."""
+        return self.decide(question, replies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +74,7 @@ class Vote:
         """`vote`, with its quorum where it has one, as `merge_named` takes it."""
         return "vote" if self.quorum == 1 else f"vote:{self.quorum}"
 
-    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+    def decide(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The winning answer; replies that are none of the question's choices have no vote."""
         ballots = _ballots(question, replies)
         votes = sum(len(group) for _, group in ballots)
@@ -60,6 +82,10 @@ class Vote:
             return voted(question, replies)
         why = f"{self.name}: {votes} of {self.quorum} votes that it takes; the reply of the highest p decides"
         return _likeliest(question, replies, why)
+
+    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The same, for a run."""
+        return self.decide(question, replies)
 
 
 class Weighted:
@@ -75,12 +101,16 @@ class Weighted:
 
     name = "weighted"
 
-    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+    def decide(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The answer of the greatest summed weight."""
         ballots = _ballots(question, replies)
         answers = max(2, len(question.choices) or len(ballots))
         weights = {answer: fsum(_weight(each.p, answers) for each in group) for answer, group in ballots}
         return _decided(question, replies, ballots, lambda ballot: -round(weights[ballot[0]], DIGITS), self.name)
+
+    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The same, for a run."""
+        return self.decide(question, replies)
 
 
 class RouterAnswer:
@@ -88,11 +118,15 @@ class RouterAnswer:
 
     name = "router"
 
-    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+    def decide(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The reply of the agent `router`, which the pipeline adds last; the first reply where there is none."""
         own = sorted((reply for reply in replies if reply.agent == "router"), key=lambda reply: -reply.attempt)
         others = [reply for reply in replies if reply.agent != "router"]
         return sided((own or in_order(replies))[0].text, question, others)
+
+    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The same, for a run."""
+        return self.decide(question, replies)
 
 
 def voted(question: Question, replies: Sequence[Reply]) -> Analysis:
@@ -162,13 +196,13 @@ def _rank(ballot: Sequence[Reply]) -> tuple[float, bool, Decimal, str]:
     )
 
 
-MERGES: Mapping[str, Callable[[], MergeRule]] = MappingProxyType(
+MERGES: Mapping[str, Callable[[], DecidingRule]] = MappingProxyType(
     {"first": First, "vote": Vote, "weighted": Weighted, "router": RouterAnswer}
 )
 """Built-in merges that ask nobody, by name."""
 
 
-def merge_named(name: str, others: Sequence[str] = ()) -> MergeRule:
+def merge_named(name: str, others: Sequence[str] = ()) -> DecidingRule:
     """A built-in merge that asks nobody, `vote:3` one with a quorum; raises `ConfigError` with the nearest name.
 
     `others` are further names that the caller knows.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.render.columns import Folded
-from orchestrator.render.screen import Screen
+from orchestrator.merge import Attribution, Member, attributed
+from orchestrator.render.columns import Folded, Rows
+from orchestrator.render.screen import Screen, money, plain
 from orchestrator.render.story import decision_lines, story_line
 from orchestrator.render.tables import candidates_table, formula
 from orchestrator.trace import Trace
@@ -32,6 +33,10 @@ from orchestrator.trace.events import (
 from orchestrator.weights import Rates
 
 __all__ = ["why_trace"]
+
+CELL = 40
+"""Columns of an answer in the table of members."""
+_SIDE = {"support": "ok", "dissent": "detour", "decided": "ok", "failed": "bad"}
 
 _TOLD = (
     AttemptFailed,
@@ -59,6 +64,38 @@ def why_trace(trace: Trace, screen: Screen) -> None:
     for event in trace.events:
         for drawn in _told(event, names, rates):
             screen.show(drawn)
+    found = attributed(trace.events)
+    if found is not None and sum(member.changes is not None for member in found.members) > 1:
+        screen.show(_members(found))
+
+
+def _members(found: Attribution) -> Group:
+    """Who made the decision what it is, and what it would have been without each."""
+    heading = "Members, and what would have been decided without each"
+    if not found.exact:
+        heading += " (by majority or the highest p: the merge was not asked again)"
+    header = ("expert", "side", "said", "p", "USD", "without it")
+    rows = [
+        [
+            Text(member.agent, "agent"),
+            Text(member.side, _SIDE.get(member.side, "quiet")),
+            Text("-" if member.said is None else plain(member.said, width=CELL)),
+            Text("-" if member.p is None else f"{member.p:.4f}"),
+            Text(money(member.usd)),
+            _without(member),
+        ]
+        for member in found.members
+    ]
+    return Group(Folded(Text(heading, "head")), Rows(header, rows, right=("p", "USD"), beside="side"))
+
+
+def _without(member: Member) -> Text:
+    if member.changes is None:
+        return Text("-")
+    if member.without is None:
+        return Text("no decision", "bad")
+    told = plain(member.without, width=CELL)
+    return Text(told, "detour") if member.changes else Text(f"the same: {told}", "quiet")
 
 
 def _told(event: Event, names: dict[int, str], rates: Rates | None) -> list[RenderableType]:
