@@ -21,7 +21,6 @@ from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
 from orchestrator.evals.workers import standing, until_stopped, work_through
-from orchestrator.merge import MERGES
 from orchestrator.messages import Decision
 from orchestrator.pipeline import Orchestrator
 from orchestrator.pipeline.assembly import doors
