@@ -25,6 +25,7 @@ __all__ = [
     "read_toml",
     "shown",
     "toml_string",
+    "toml_tables",
 ]
 
 _VERSION = re.compile(r"<!--\s*version:\s*(\S+)\s*-->[ \t]*(?:\r?\n|$)")
@@ -91,11 +92,15 @@ def shown(path: Path) -> str:
 
 def read_toml(path: Path) -> dict[str, object]:
     """The tables of a TOML file; raises `ConfigError` naming the file where it cannot be read."""
-    text = _read_text(path)
+    return toml_tables(_read_text(path), shown(path))
+
+
+def toml_tables(text: str, file: str) -> dict[str, object]:
+    """The tables of a text; raises `ConfigError` naming the file that it stands for where it is no TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML: {error}", file=shown(path), expected="TOML in UTF-8") from error
+        raise ConfigError(f"is not TOML: {error}", file=file, expected="TOML in UTF-8") from error
 
 
 def pool_files(root: Path, pool: str, kind: str = "toml") -> list[Path]:

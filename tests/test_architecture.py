@@ -46,6 +46,7 @@ DOORS = {
     "sklearn": "orchestrator.evals.neighbours",
     "sympy": "orchestrator.tools",
     "tenacity": "orchestrator.providers.gate",
+    "tomli_w": "orchestrator.pool.writing",
     "typer": "orchestrator.cli",
 }
 """Dependency -> the one module or package that may import it."""

@@ -28,11 +28,33 @@ QuestionArgument = Annotated[
     str | None, typer.Argument(help="The question; read from standard input where left out.", show_default=False)
 ]
 GoalOption = Annotated[str | None, typer.Option("--goal", help="Artifact that is wanted.", metavar="ARTIFACT")]
+
+
+def router_name(given: str) -> str:
+    """A router of the command line, or the name of one that an installed package offers."""
+    if given in list(RouterName):
+        return RouterName(given)
+    from orchestrator.errors import nearest
+    from orchestrator.pool.plugins import plugin_names
+
+    offered = plugin_names("routers")
+    if given in offered:
+        return given
+    names = [*RouterName, *offered]
+    hint = nearest(given, names)
+    raise typer.BadParameter(
+        f"{given!r} is not one of {', '.join(repr(str(name)) for name in names)}"
+        + (f"; did you mean `{hint}`?" if hint else ""),
+    )
+
+
 RouterOption = Annotated[
-    RouterName | None,
+    str | None,
     typer.Option(
         "--router",
-        help="Who decides what happens next: llm where a model for it is found, else plan.",
+        parser=router_name,
+        metavar="[llm|plan|NAME]",
+        help="Who decides what happens next: llm where a model for it is found, else plan; or a plug-in's name.",
         show_default=False,
     ),
 ]

@@ -34,7 +34,7 @@ class Wanted:
     question: str | None = None
     pool: str | None = None
     agents: list[Path] | None = None
-    router: RouterName | None = None
+    router: str | None = None
     router_model: str | None = None
     model: list[str] | None = None
     goal: str | None = None
@@ -155,7 +155,7 @@ def composed(wanted: Wanted) -> Parts:
     pool = pool_of(wanted.pool, wanted.agents)
     members = _named([*pool.models.values(), *pool.agents.values()])
     router, merger = pool.router, pool.merger
-    if wanted.pool is None and wanted.router is not RouterName.plan:
+    if wanted.pool is None and wanted.router != RouterName.plan:
         cloud = load_pool("cloud", (), plugins=False)
         experts = {n: a for n, a in cloud.agents.items() if a.model and _reachable(cloud.models[a.model], wanted)}
         members = _named([*cloud.models.values(), *experts.values()]) | members
@@ -221,18 +221,22 @@ def _with_cassette(parts: Parts, wanted: Wanted) -> Parts:
     if wanted.record:
         keys = {model.key_env for model in parts.pool.models.values()} | set(VENDOR_KEYS.values())
         note_keys(wanted.cassette, (key for key in keys if key and os.environ.get(key)))
-        parts.providers = {name: RecordingProvider(door, wanted.cassette) for name, door in doors(None).items()}
+        parts.providers = {
+            name: RecordingProvider(door, wanted.cassette) for name, door in doors(None, parts.pool).items()
+        }
     else:
         parts.cassette = ReplayProvider(wanted.cassette)
-        parts.providers = dict.fromkeys(doors(None), parts.cassette)
+        parts.providers = dict.fromkeys(doors(None, parts.pool), parts.cassette)
     return parts
 
 
 def _router(wanted: Wanted, pool: Pool) -> str:
     """The router that is wanted, or the best that is there: a model where one is named and reachable, else the plan."""
-    if wanted.router is RouterName.plan or wanted.recorded is not None:
+    if wanted.router not in (None, *RouterName):
+        return str(wanted.router)
+    if wanted.router == RouterName.plan or wanted.recorded is not None:
         return "plan"
-    if wanted.router is RouterName.llm or wanted.router_model is not None:
+    if wanted.router == RouterName.llm or wanted.router_model is not None:
         return _named_router(wanted, pool)
     if wanted.analyses > 1:  # several analyses are the plan's to ask for; a model decides itself whom it asks
         return "plan"

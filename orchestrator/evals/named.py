@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.modules import PLACE, at_place
-from orchestrator.pool.plugins import loaded, plugged_in
+from orchestrator.pool.plugins import find_plugin, plugin_names
 
 __all__ = ["located", "own_object", "short_name"]
 
@@ -35,13 +35,12 @@ def own_object(name: str, field: str, known: Iterable[str]) -> object:
     """
     if ":" in name:
         return at_place(name, field)
-    offered = plugged_in(f"orchestrator.{field}s")
-    if name in offered:
+    if plugin := find_plugin(f"{field}s", name):
         try:
-            return loaded(offered[name])
+            return plugin.load()
         except ConfigError as error:
             raise ConfigError(f"{error.file}: {error.problem}", field=field, expected=PLACE) from error
-    names = [*known, *sorted(offered)]
+    names = [*known, *plugin_names(f"{field}s")]
     raise ConfigError(
         f"there is no {field} `{name}`",
         field=field,

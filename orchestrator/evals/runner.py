@@ -275,9 +275,12 @@ class _Runner:
         if self.recorded or not job.pool.models:
             return self.recorded
         if self.replies is not None:
-            return dict.fromkeys(doors(None), self.replies.door(job.part))
+            return dict.fromkeys(doors(None, job.pool), self.replies.door(job.part))
         before = ReplayProvider(file.path) if file.path.exists() else None
-        return {name: KeptCalls(PacedProvider(door, self.paces), file, before) for name, door in doors(None).items()}
+        return {
+            name: KeptCalls(PacedProvider(door, self.paces), file, before)
+            for name, door in doors(None, job.pool).items()
+        }
 
     def _decided(self, job: Job, decision: Decision, events: Sequence[Event], paid: Paid, path: Path | None) -> Done:
         limited = decision.status == "escalated" and any(reason.startswith("limit:") for reason in decision.reasons)

@@ -5,7 +5,7 @@ from orchestrator.merge.attribution import Attribution, Member, attributed
 from orchestrator.merge.base import AskingMerge, MergeFunction, MergeRule, as_merge, sided
 from orchestrator.merge.best import Best
 from orchestrator.merge.canonical import FREE_TEXT_F1, canonical, form_of, grouped, same, token_f1
-from orchestrator.merge.named import ASKING, ENTRY_POINTS, found_merge
+from orchestrator.merge.named import ASKING, found_merge
 from orchestrator.merge.numbers import stated_number
 from orchestrator.merge.refine import Refine
 from orchestrator.merge.rules import (
@@ -22,7 +22,6 @@ from orchestrator.merge.synthesise import Synthesise
 
 __all__ = [
     "ASKING",
-    "ENTRY_POINTS",
     "FREE_TEXT_F1",
     "MERGES",
     "AskingMerge",

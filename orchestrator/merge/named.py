@@ -13,12 +13,11 @@ from orchestrator.merge.best import Best
 from orchestrator.merge.refine import Refine
 from orchestrator.merge.rules import MERGES, merge_named
 from orchestrator.merge.synthesise import Synthesise
-from orchestrator.pool.modules import at_place, offered
+from orchestrator.pool.modules import at_place
+from orchestrator.pool.plugins import find_plugin, plugin_names
 
-__all__ = ["ASKING", "ENTRY_POINTS", "found_merge"]
+__all__ = ["ASKING", "found_merge"]
 
-ENTRY_POINTS = "orchestrator.merges"
-"""Entry-point group under which packages offer merges."""
 ASKING: Mapping[str, type[PanelMerge]] = MappingProxyType({"best": Best, "refine": Refine, "synthesise": Synthesise})
 """Built-in merges that ask a model, by name."""
 
@@ -30,13 +29,11 @@ def found_merge(name: str) -> MergeRule:
     """
     if name in MERGES or name.startswith("vote:"):
         return merge_named(name)
-    plugins = offered(ENTRY_POINTS)
-    if name in plugins:
-        point = plugins[name]
-        return _taken(at_place(point.value, f"merge (entry point {name})"))
+    if plugin := find_plugin("merges", name):
+        return _taken(plugin.made())
     if ":" in name:
         return _taken(at_place(name, "merge"))
-    return merge_named(name, (*ASKING, *plugins))
+    return merge_named(name, (*ASKING, *plugin_names("merges")))
 
 
 def _taken(value: object) -> MergeRule:

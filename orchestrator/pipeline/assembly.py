@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from typing import cast
 
 from orchestrator.budget import Budget, Ledger, Reservation
 from orchestrator.content import Prompt
@@ -26,11 +27,12 @@ from orchestrator.merge import (
     found_merge,
     worst_of_asking,
 )
-from orchestrator.monitors import Monitor
+from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
 from orchestrator.pipeline.many import Share
 from orchestrator.planner import Planner
 from orchestrator.pool import Model, Pool
 from orchestrator.pool.descriptors import LOCAL_SERVERS
+from orchestrator.pool.plugins import find_plugin, plugin_names
 from orchestrator.providers import (
     Completion,
     Gate,
@@ -42,6 +44,7 @@ from orchestrator.providers import (
     ScriptProvider,
 )
 from orchestrator.providers.anthropic import AnthropicProvider
+from orchestrator.providers.functions import ProviderFunction, as_provider
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
 from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
@@ -62,6 +65,7 @@ __all__ = [
     "first_request",
     "fresh_id",
     "merge_of",
+    "monitors_of",
     "router_of",
     "spenders",
     "started",
@@ -108,21 +112,46 @@ class Wishes:
     """What it has together with other runs."""
 
 
-def doors(given: Mapping[str, Provider] | None) -> dict[str, Provider]:
-    """The providers of a pool: the vendors' and the local servers', and those given, which come first."""
+def doors(given: Mapping[str, Provider | ProviderFunction] | None, pool: Pool | None = None) -> dict[str, Provider]:
+    """The providers of a pool: the vendors', the local servers' and what packages offer; those given come first."""
     openai = OpenAIProvider()
-    return {"openai": openai, "anthropic": AnthropicProvider(), **dict.fromkeys(LOCAL_SERVERS, openai), **(given or {})}
+    found = {name: as_provider(each, name) for name, each in (given or {}).items()}
+    known = {"openai": openai, "anthropic": AnthropicProvider(), **dict.fromkeys(LOCAL_SERVERS, openai), **found}
+    named = {model.provider for model in pool.models.described.values()} if pool else set[str]()
+    offered = {name: find_plugin("providers", name) for name in sorted(named - known.keys())}
+    more = {name: as_provider(cast("Provider", each.made()), name) for name, each in offered.items() if each}
+    return {**known, **more}
 
 
 def router_of(given: Router | RouterFunction | str | None, pool: Pool) -> Router:
-    """The router from an object, a function, `plan`, `llm` (the pool's own model), or the name of a model."""
+    """The router from an object, a function, `plan`, `llm` (the pool's own model), a model's name, or a plug-in's."""
     if given is None or given == "plan":
         return PlanRouter()
+    if isinstance(given, str) and given != "llm" and given not in pool.models:
+        plugin = find_plugin("routers", given)
+        given = cast("Router", plugin.made()) if plugin else given
     router = LLMRouter(_model_named(given, pool, pool.router, "router")) if isinstance(given, str) else as_router(given)
     asked = router.model if isinstance(router, LLMRouter) else getattr(router, "demoter", None)
     if isinstance(asked, str):
-        _check_model(asked, pool, "router")
+        _check_model(asked, pool, "router", also="routers")
     return router
+
+
+def monitors_of(given: Sequence[Monitor | MonitorFunction | str] | None, pool: Pool) -> tuple[Monitor, ...]:
+    """The monitors from objects, functions and names of plug-ins; the built-in ones where none are given."""
+    return built_in(pool) if given is None else tuple(map(_monitor_of, given))
+
+
+def _monitor_of(given: Monitor | MonitorFunction | str) -> Monitor:
+    if not isinstance(given, str):
+        return as_monitor(given)
+    plugin = find_plugin("monitors", given)
+    if plugin is None:
+        known = plugin_names("monitors")
+        expected = "one that a package offers: " + (", ".join(known) or "none does")
+        hint = nearest(given, known)
+        raise ConfigError(f"there is no monitor `{given}`", field="monitors", expected=expected, suggestion=hint)
+    return as_monitor(cast("Monitor", plugin.made()))
 
 
 def merge_of(given: MergeRule | MergeFunction | str | None, pool: Pool) -> MergeRule | None:
@@ -145,13 +174,15 @@ def _model_named(given: str, pool: Pool, own: str | None, field: str) -> str:
     return own
 
 
-def _check_model(name: str, pool: Pool, field: str) -> None:
-    if name not in pool.models:
-        known = sorted(pool.models)
-        expected = "a model of the pool: " + (", ".join(known) or "it has none")
-        raise ConfigError(
-            f"there is no model `{name}`", field=field, expected=expected, suggestion=nearest(name, known)
-        )
+def _check_model(name: str, pool: Pool, field: str, *, also: str | None = None) -> None:
+    """Refuse the name of a model that is not there; `also` is the group of plug-ins that might have been meant."""
+    if name in pool.models:
+        return
+    known, offered = sorted(pool.models), plugin_names(also) if also else []
+    expected = "a model of the pool: " + (", ".join(known) or "it has none")
+    expected += f", or one that a package offers: {', '.join(offered)}" if offered else ""
+    hint = nearest(name, [*known, *offered])
+    raise ConfigError(f"there is no model `{name}`", field=field, expected=expected, suggestion=hint)
 
 
 def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Mapping[str, Provider]) -> list[Model]:

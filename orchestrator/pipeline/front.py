@@ -17,7 +17,7 @@ from orchestrator.errors import ConfigError, nearest
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule
 from orchestrator.messages import Asked, Decision, Failed, Goal, Question, Reply, as_question
-from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
+from orchestrator.monitors import Monitor, MonitorFunction
 from orchestrator.pipeline.assembly import (
     Settings,
     Wishes,
@@ -29,6 +29,7 @@ from orchestrator.pipeline.assembly import (
     first_request,
     fresh_id,
     merge_of,
+    monitors_of,
     router_of,
     spenders,
     started,
@@ -49,11 +50,11 @@ from orchestrator.planner import Choice, Planner, graph_of
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.pool.registry import Member
 from orchestrator.protocol import Route
-from orchestrator.providers import Provider, Request
+from orchestrator.providers import Provider, ProviderFunction, Request
 from orchestrator.routers import Router, RouterFunction
 from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import Failure, RunState
-from orchestrator.tools import Resources, bind
+from orchestrator.tools import Provided, Resources, bind
 from orchestrator.trace import Journal, Listener
 from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded
 from orchestrator.weights import Facilities, Preference, Rates, Weigher
@@ -79,7 +80,8 @@ class Orchestrator:
     """Runs questions over a pool of experts; keeps what it learns of their health from run to run.
 
     `pool` is a `Pool` or its members. `trace` says where runs are written: True for the usual folder, a folder, a
-    file that ends in `.jsonl`, or False for nowhere. Raises `ConfigError` where the parts do not fit.
+    file that ends in `.jsonl`, or False for nowhere. `provide` holds what experts ask for by its class, as a list of
+    objects or by class; no model and no trace sees it. Raises `ConfigError` where the parts do not fit.
     """
 
     def __init__(
@@ -91,8 +93,9 @@ class Orchestrator:
         budget: Budget | None = None,
         analyses: int = 1,
         prefer: Preference | Rates = "balanced",
-        providers: Mapping[str, Provider] | None = None,
-        monitors: Sequence[Monitor | MonitorFunction] | None = None,
+        providers: Mapping[str, Provider | ProviderFunction] | None = None,
+        provide: Provided = (),
+        monitors: Sequence[Monitor | MonitorFunction | str] | None = None,
         resources: Resources | None = None,
         health: Health | None = None,
         trace: Path | str | bool = True,
@@ -109,8 +112,8 @@ class Orchestrator:
         clocks = clocks or Clocks()
         facilities = Facilities(
             members,
-            bind(members),
-            doors(providers),
+            bind(members, provide),
+            doors(providers, members),
             resources or Resources(),
             health or Health(clocks.monotonic),
             prefer if isinstance(prefer, Rates) else Rates.preferring(prefer),
@@ -127,7 +130,7 @@ class Orchestrator:
             planning=lambda weigher: Planner(members, graph, weigher),
             router=ruling,
             merge=merging,
-            monitors=built_in(members) if monitors is None else tuple(map(as_monitor, monitors)),
+            monitors=monitors_of(monitors, members),
             budget=budget,
             analyses=analyses,
             trace=Path(trace) if isinstance(trace, str) else trace,

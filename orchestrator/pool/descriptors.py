@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar, get_args
 
@@ -108,6 +109,15 @@ class Descriptor(BaseModel):
 
     source: Annotated[str | None, WithJsonSchema({})] = Field(default=None, exclude=True, repr=False)
     """The file that it was read from, for messages."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it says the same, wherever it was read."""
+        if type(self) is not type(other):
+            return False
+        return {**vars(self), "source": None} == {**vars(other), "source": None}
+
+    def __hash__(self) -> int:
+        return hash((type(self), getattr(self, "name", "")))
 
     if not TYPE_CHECKING:  # so that type checkers see the fields, not this
 
@@ -272,22 +282,36 @@ def parse_model_name(name: str, *, provider: str = "", base_url: str | None = No
         return _known(provider or "openai", name), name
     for mark in (":", "/"):
         left, found, right = name.partition(mark)
-        if found and right and left in KNOWN_PROVIDERS:
+        if found and right and _is_provider(left):
             return left, right
     left = min(name.split(":", maxsplit=1)[0], name.split("/", maxsplit=1)[0], key=len)
     raise _no_model_name(name, left)
 
 
 def _known(provider: str, name: str) -> str:
-    if provider in KNOWN_PROVIDERS:
+    if _is_provider(provider):
         return provider
     raise _no_model_name(name, provider)
 
 
+def _is_provider(name: str) -> bool:
+    """Whether it is a provider of ours, or one that an installed package offers."""
+    return name in KNOWN_PROVIDERS or name in _plugged_in()
+
+
+@cache
+def _plugged_in() -> tuple[str, ...]:
+    """Providers that installed packages offer; looked up once, for a wrong name may be read many times."""
+    from orchestrator.pool.plugins import plugin_names
+
+    return tuple(plugin_names("providers"))
+
+
 def _no_model_name(name: str, provider: str) -> PydanticCustomError:
     """What is wrong with a name that is no `provider:id`."""
-    hint = None if provider in KNOWN_PROVIDERS else nearest(provider, KNOWN_PROVIDERS)
-    known, what = ", ".join(KNOWN_PROVIDERS), "no model" if provider in KNOWN_PROVIDERS else "no known provider"
+    names = sorted({*KNOWN_PROVIDERS, *_plugged_in()})
+    hint = None if provider in names else nearest(provider, names)
+    known, what = ", ".join(names), "no model" if provider in names else "no known provider"
     return PydanticCustomError(
         "provider",
         "`provider:id` with a provider among {known}{hint}",

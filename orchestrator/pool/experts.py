@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import TypeVar, get_type_hints, overload
@@ -11,7 +11,16 @@ from typing import TypeVar, get_type_hints, overload
 from orchestrator.errors import ConfigError
 from orchestrator.pool.descriptors import Agent, Claiming, ToolFunction
 
-__all__ = ["artifact_parameters", "as_agent", "expert", "injected_parameters", "is_expert", "optional_parameters"]
+__all__ = [
+    "artifact_parameters",
+    "as_agent",
+    "dependencies",
+    "expert",
+    "injected_parameters",
+    "is_expert",
+    "optional_parameters",
+    "without_dependencies",
+]
 
 Function = TypeVar("Function", bound=ToolFunction)
 _MARK = "__agent__"
@@ -41,7 +50,8 @@ def expert(function: ToolFunction | None = None, /, **fields: object) -> object:
     """Make a typed function an expert; it consumes the artifacts that its parameters are named after.
 
     A parameter with a default is filled when its artifact is there, and never planned for; one annotated with a
-    class that the run provides, such as `Resources` or `IdempotencyKey`, is injected instead. With `needs` so many of
+    class that the run provides, such as `Resources` or `IdempotencyKey`, is injected instead, and so is one that
+    nobody produces and whose class the caller provides: `Orchestrator(…, provide=[database])`. With `needs` so many of
     its artifacts are enough, and None stands for each that is not there. The function itself is returned unchanged
     and can still be called. Raises `ConfigError` on wrong fields.
     """
@@ -90,6 +100,30 @@ def injected_parameters(function: ToolFunction) -> dict[str, type]:
     return {name: hint for name, hint in found.items() if isinstance(hint, type) and injected(hint)}
 
 
+def dependencies(function: ToolFunction) -> dict[str, type]:
+    """Parameters that the caller may provide for, by the class of somebody's own that they are annotated with."""
+    hints = _hints(function)
+    found = {name: hints.get(name) for name in artifact_parameters(function)}
+    return {name: hint for name, hint in found.items() if isinstance(hint, type) and hint.__module__ != "builtins"}
+
+
+def without_dependencies(agent: Agent, produced: Collection[str]) -> Agent:
+    """The agent of a function without the parameters that are no artifacts: nobody produces them, a class says what.
+
+    Whether such a class is provided shows when the tools are bound. Raises `ConfigError` where nothing is left.
+    """
+    if not callable(agent.tool):
+        return agent
+    wanted = {name for name in dependencies(agent.tool) if name not in produced}
+    if not wanted & {*agent.consumes, *agent.optional}:
+        return agent
+    kept = {name: tuple(a for a in getattr(agent, name) if a not in wanted) for name in ("consumes", "optional")}
+    if not kept["consumes"]:
+        raise _consumes_nothing(agent.name)
+    stated = {key: getattr(agent, key) for key in agent.model_fields_set}
+    return Agent.model_validate({**stated, **kept})
+
+
 def injected(hint: object) -> bool:
     """Whether a parameter of this annotation is provided by the run, not by an artifact."""
     return isinstance(hint, type) and bool(getattr(hint, "__injected__", False))
@@ -119,9 +153,13 @@ def _describe(function: ToolFunction, fields: dict[str, object]) -> Agent:
     optional = optional_parameters(function)
     consumes = tuple(artifact for artifact in artifact_parameters(function) if artifact not in optional)
     if not consumes:
-        raise ConfigError(
-            "consumes nothing", field=name, expected="a parameter named after an artifact, such as `question`"
-        )
+        raise _consumes_nothing(name)
     role = (inspect.getdoc(function) or "").partition("\n")[0]
     described = {"name": name, "role": role, "tool": function, "consumes": consumes, "optional": optional}
     return Agent.model_validate({**described, **fields})
+
+
+def _consumes_nothing(name: str) -> ConfigError:
+    return ConfigError(
+        "consumes nothing", field=name, expected="a parameter named after an artifact, such as `question`"
+    )

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from orchestrator.content import builtin_agents, load_prompt, own_agents, pool_files, read_toml, shown
+from orchestrator.content import builtin_agents, load_prompt, own_agents, pool_files, read_toml, shown, toml_tables
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, checked, unknown_key
 from orchestrator.pool.experts import as_agent
 from orchestrator.pool.modules import experts_in
-from orchestrator.pool.plugins import loaded, plugged_in
+from orchestrator.pool.plugins import Plugin, plugins
 from orchestrator.pool.prices import listed_model
 from orchestrator.pool.registry import Member, Pool
 from orchestrator.pool.risks import Risk
 
 __all__ = [
-    "ENTRY_POINTS",
     "descriptor_schema",
     "known_models",
     "load_folder",
     "load_pool",
     "load_tables",
+    "load_text",
     "pool_names",
     "pools_beside",
 ]
 
-ENTRY_POINTS = "orchestrator.agents"
-"""Entry-point group under which other packages offer agents."""
+TEXT = "pool.toml"
+"""What a text is called that is read as if it were a file."""
 
+
+PROMPT_TEXT: Mapping[str, JsonValue] = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+"""JSON Schema of a prompt that is written out where it is used."""
 
 Described = TypeVar("Described", Model, Agent, Risk)
 
@@ -182,6 +189,11 @@ def load_tables(tables: Mapping[str, object], path: Path) -> Pool:
     return found.pool(path.stem)
 
 
+def load_text(text: str, folder: Path) -> Pool:
+    """The text of a descriptor file as a pool of its own, as if it stood in a folder; raises `ConfigError`."""
+    return load_tables(toml_tables(text, TEXT), folder / TEXT)
+
+
 def pool_names(folders: Sequence[str | Path] = (), *, plugins: bool = True, own: bool = True) -> list[str]:
     """Names of all pools that can be loaded."""
     named = {name for root in _roots(folders, own=own) for name in _pools_in(root)}
@@ -207,6 +219,8 @@ def descriptor_schema() -> dict[str, JsonValue]:
         for hidden in NOT_IN_TABLES:
             table["properties"].pop(hidden, None)
         table["required"] = [key for key in table.get("required", []) if key != "name"]
+        if "prompt" in table["properties"]:
+            table["properties"]["prompt"]["anyOf"].append(PROMPT_TEXT)
         schema.setdefault("$defs", {}).update(table.pop("$defs", {}))
         schema["$defs"][kind.__name__] = table
         schema["properties"][tables]["additionalProperties"] = {"$ref": f"#/$defs/{kind.__name__}"}
@@ -274,9 +288,9 @@ def _described(kind: type[Described], name: str, table: Mapping[str, object], fi
 
 
 def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
-    file = shown(path)
-    agent = _described(Agent, name, table, file)
-    if agent.prompt is None:
+    file, written = shown(path), _written_out(table.get("prompt"))
+    agent = _described(Agent, name, table if written is None else {**table, "prompt": written}, file)
+    if agent.prompt is None or written is not None:
         return agent
     try:
         prompt = load_prompt(agent.prompt, path.parent)
@@ -292,20 +306,28 @@ def _agent(name: str, table: Mapping[str, object], path: Path) -> Agent:
     return agent.model_copy(update={"prompt": told})
 
 
+def _written_out(prompt: object) -> str | None:
+    """The text of `prompt = { text = "…" }`, which is taken as it is; None where a prompt's name is given, or none."""
+    if not isinstance(prompt, Mapping):
+        return None
+    stated = cast("Mapping[str, object]", prompt)
+    text = stated.get("text")
+    return text if isinstance(text, str) and len(stated) == 1 else None
+
+
 def _plugged_in() -> dict[str, _Found]:
-    return {name: _offered(point) for name, point in plugged_in(ENTRY_POINTS).items()}
+    return {plugin.name: _offered(plugin) for plugin in plugins("agents")}
 
 
-def _offered(point: EntryPoint) -> _Found:
+def _offered(plugin: Plugin) -> _Found:
     """What an entry point offers: a pool, a folder, one member or several."""
-    source = f"entry point `{point.name}` ({point.value})"
-    offered = loaded(point)
+    offered, source = plugin.load(), plugin.source
     found = _Found(source=source)
     if isinstance(offered, (str, Path)) and Path(offered).is_dir():
         for file in sorted(_folder(offered).rglob("*.toml")):
             found.read(file)
     elif isinstance(offered, Pool):
-        found.members += [*offered.models.values(), *offered.agents.values(), *offered.risks.values()]
+        found.members += offered.members
         found.goals, found.router, found.merger = offered.goals, offered.router, offered.merger
     elif isinstance(offered, (list, tuple)):
         found.members += [_member(member, source) for member in cast("Iterable[object]", offered)]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from importlib import import_module, util
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -15,13 +14,15 @@ from orchestrator.content import shown
 from orchestrator.errors import ConfigError
 from orchestrator.pool.experts import is_expert
 
-__all__ = ["BROKEN", "PLACE", "at_place", "experts_in", "module_of_file", "offered"]
+__all__ = ["BROKEN", "MADE_OF_FILES", "PLACE", "at_place", "experts_in", "module_of_file"]
 
 PLACE = "`package.module:attribute` or `file.py:attribute`"
 """How something of the user's own is named."""
 
 BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
 """What a module that cannot be loaded may raise."""
+MADE_OF_FILES = "_thinkroute_"
+"""Begins the names of modules that were made of a file."""
 
 
 def module_of_file(path: Path) -> ModuleType:
@@ -32,7 +33,7 @@ def module_of_file(path: Path) -> ModuleType:
             "there is no such file", file=shown(path), expected="a path from the folder of the descriptor"
         )
     stamp = sha256(f"{place}:{place.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    name = f"_thinkroute_{place.stem}_{stamp}"
+    name = f"{MADE_OF_FILES}{place.stem}_{stamp}"
     if name in sys.modules:
         return sys.modules[name]
     spec = util.spec_from_file_location(name, place)
@@ -75,8 +76,3 @@ def at_place(name: str, field: str) -> object:
     except BROKEN as error:
         raise ConfigError(f"`{name}` cannot be loaded: {error}", field=field, expected=PLACE) from error
     return value
-
-
-def offered(group: str) -> dict[str, EntryPoint]:
-    """What installed packages offer under an entry-point group, by name; nothing of it is loaded."""
-    return {point.name: point for point in entry_points(group=group)}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.pool.descriptors import Model, Price
@@ -47,6 +48,11 @@ class PricedModels(Mapping[str, Model]):
     def __init__(self, described: Mapping[str, Model]) -> None:
         self._described = dict(described)
         self._priced: dict[str, Model] = {}
+
+    @property
+    def described(self) -> Mapping[str, Model]:
+        """The models as they were described, before a price was looked up."""
+        return MappingProxyType(self._described)
 
     def __getitem__(self, name: str) -> Model:
         """The model with a price, where one is known."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from orchestrator.errors import ConfigError, nearest
+from orchestrator.pool.changes import changed, chosen
 from orchestrator.pool.descriptors import Agent, Model
-from orchestrator.pool.experts import as_agent
+from orchestrator.pool.experts import as_agent, without_dependencies
 from orchestrator.pool.prices import PricedModels
 from orchestrator.pool.risks import Risk
 
@@ -18,11 +20,13 @@ Member = Agent | Model | Risk | Callable[..., object]
 
 
 class Pool:
-    """Models, agents and risk rules by name, and the goals that a run may end in, best first.
+    """Models, agents and risk rules by name, and the goals that a run may end in, best first: a value.
 
-    Raises `ConfigError` on a duplicate name, an agent whose model is not there, an artifact that is consumed
-    but produced by nobody, a goal that nothing produces, and a router or merger that is no model of it; `source`
-    is the file to name for the goals.
+    Two are equal where members, goals and roles are, whatever they are called and wherever they were read.
+    `one | other`, `without` and `with_` give changed copies, `to_toml` and `from_toml` write and read it.
+    Raises `ConfigError` on a duplicate name, an agent whose model is not there, an artifact that is consumed but
+    produced by nobody, a goal that nothing produces, and a router or merger that is no model of it; `source` is the
+    file to name for the goals.
     """
 
     def __init__(
@@ -49,11 +53,85 @@ class Pool:
                 _add_risk(member, risks)
             else:
                 _add(member, agents, models)
+        produced = {"question", *(agent.produces for agent in agents.values())}
+        agents = {name: without_dependencies(agent, produced) for name, agent in agents.items()}
         self.agents: Mapping[str, Agent] = MappingProxyType(agents)
-        self.models: Mapping[str, Model] = PricedModels(models)
+        self.models = PricedModels(models)
         self.risks: Mapping[str, Risk] = MappingProxyType(risks)
-        self.goals: tuple[str, ...] = tuple(goals) if goals is not None else _default_goals(agents.values())
+        self.stated_goals: tuple[str, ...] | None = None if goals is None else tuple(goals)
+        """The goals as they were given; None where they were worked out."""
+        self.goals: tuple[str, ...] = (
+            _default_goals(agents.values()) if self.stated_goals is None else self.stated_goals
+        )
         self._check()
+
+    @property
+    def members(self) -> tuple[Model | Agent | Risk, ...]:
+        """All that it is made of, as it was described: models, then agents, then risk rules."""
+        return (*self.models.described.values(), *self.agents.values(), *self.risks.values())
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other one is made of the same, for the same goals."""
+        return isinstance(other, Pool) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.agents), self.goals))
+
+    def __repr__(self) -> str:
+        return f"Pool({self.name!r}, agents={sorted(self.agents)}, models={sorted(self.models)}, goals={self.goals})"
+
+    def __or__(self, other: Pool) -> Pool:
+        """Both together: the goals of the left, then those of the right; the left's router and merger where it has any.
+
+        What both describe must be described alike; raises `ConfigError` where it is not.
+        """
+        theirs = {(type(each), each.name): each for each in other.members}
+        own = {(type(each), each.name) for each in self.members if theirs.get((type(each), each.name)) == each}
+        return Pool(
+            [*self.members, *(each for key, each in theirs.items() if key not in own)],
+            goals=tuple(dict.fromkeys((*self.goals, *other.goals))),
+            name=self.name,
+            source=self._source,
+            router=self.router or other.router,
+            merger=self.merger or other.merger,
+        )
+
+    def without(self, *names: str, goals: Iterable[str] | None = None) -> Pool:
+        """A copy without the agents, models and risk rules of these names, and with other `goals` where given.
+
+        Raises `ConfigError` for a name that is not there, and where what is left is no pool.
+        """
+        chosen(names, self.members)
+        return self._copy((each for each in self.members if each.name not in names), goals)
+
+    def with_(self, name: str, /, **fields: object) -> Pool:
+        """A copy in which one agent, model or risk rule has other fields, validated anew; raises `ConfigError`."""
+        new = changed(name, fields, self.members)
+        return self._copy(new if type(each) is type(new) and each.name == name else each for each in self.members)
+
+    def to_toml(self) -> str:
+        """The pool as a descriptor file; Python functions are named `module:function`.
+
+        Raises `ConfigError` for what no file can hold, such as a function inside another.
+        """
+        from orchestrator.pool.writing import toml_of
+
+        return toml_of(self)
+
+    @staticmethod
+    def from_toml(text: str, *, folder: str | Path = ".") -> Pool:
+        """The pool of a descriptor file's text; tools and prompts are looked up from `folder`. Raises `ConfigError`."""
+        from orchestrator.pool.files import load_text
+
+        return load_text(text, Path(folder))
+
+    def _copy(self, members: Iterable[Member], goals: Iterable[str] | None = None) -> Pool:
+        goals = self.stated_goals if goals is None else goals
+        return Pool(members, goals=goals, name=self.name, source=self._source, router=self.router, merger=self.merger)
+
+    def _parts(self) -> tuple[object, ...]:
+        models, agents, risks = dict(self.models.described), dict(self.agents), dict(self.risks)
+        return models, agents, risks, self.goals, self.router, self.merger
 
     @property
     def artifacts(self) -> tuple[str, ...]:

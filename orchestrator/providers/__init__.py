@@ -2,6 +2,7 @@
 
 from orchestrator.providers.base import Ask, Completion, Finish, OnText, Provider, Quote, Request, ToolSpec
 from orchestrator.providers.calls import REPAIRS, ModelCall, key_of
+from orchestrator.providers.functions import ProviderFunction, as_provider
 from orchestrator.providers.gate import Call, Gate, Paid, Result
 from orchestrator.providers.injection import FAULTS, FaultName, Injection
 from orchestrator.providers.recorded import (
@@ -32,6 +33,7 @@ __all__ = [
     "OnText",
     "Paid",
     "Provider",
+    "ProviderFunction",
     "Quote",
     "RecordedFile",
     "RecordedProvider",
@@ -41,6 +43,7 @@ __all__ = [
     "Result",
     "ScriptProvider",
     "ToolSpec",
+    "as_provider",
     "call",
     "join_recorded",
     "key_of",

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, cast
 
-__all__ = ["CANNOT", "Claim", "IdempotencyKey", "Resources", "Tool"]
+__all__ = ["CANNOT", "Claim", "IdempotencyKey", "Resources", "Tool", "in_thread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class Tool:
     """Artifacts that are passed when they are there."""
     bare: frozenset[str] = frozenset()
     """Artifacts without a default of the function's own: None stands for one that is not there."""
+    fixed: Mapping[str, object] | None = None
+    """Parameters that the caller provided for, the same in every call."""
 
     def claims(self, question: str, resources: Resources) -> Claim:
         """How surely the tool can take the question; without a test of its own it always can."""
@@ -84,10 +86,10 @@ class Tool:
         """The tool's result; a plain function runs in a thread, so that it blocks nobody."""
         provided = {Resources: resources, IdempotencyKey: key}
         injected = {name: provided[kind] for name, kind in (self.injects or {}).items()}
-        given: dict[str, object] = {**dict.fromkeys(self.bare), **inputs, **injected}
+        given: dict[str, object] = {**dict.fromkeys(self.bare), **inputs, **injected, **(self.fixed or {})}
         if inspect.iscoroutinefunction(self.function):
             return await _awaited(self.function(**given))
-        result = await _in_thread(lambda: self.function(**given))
+        result = await in_thread(lambda: self.function(**given))
         return await _awaited(result) if inspect.isawaitable(result) else result
 
 
@@ -121,7 +123,7 @@ async def _awaited(work: Awaitable[object]) -> object:
         raise RuntimeError(f"SystemExit: {error}") from error
 
 
-async def _in_thread(work: Callable[[], object]) -> object:
+async def in_thread(work: Callable[[], object]) -> object:
     """Run in a daemon thread: work that a deadline gave up on cannot keep the process from ending."""
     carrier = _Carrier(asyncio.get_running_loop())
     context = contextvars.copy_context()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import cast
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool import Agent, Pool
-from orchestrator.pool.experts import artifact_parameters, injected_parameters, optional_parameters
+from orchestrator.pool.experts import artifact_parameters, dependencies, injected_parameters, optional_parameters
 from orchestrator.pool.modules import BROKEN, module_of_file
 from orchestrator.tools.base import IdempotencyKey, Resources, Tool
 
-__all__ = ["BUILT_IN", "bind"]
+__all__ = ["BUILT_IN", "Provided", "bind"]
 
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
@@ -29,32 +30,96 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
     }
 )
 """Modules of the built-in tools; each has `claim` and `answer`."""
+Provided = Mapping[type, object] | Iterable[object]
+"""What the caller hands to experts that ask for it: objects by the class they stand for, or each for its own."""
+NOTHING: Provided = ()
 
 
-def bind(pool: Pool) -> dict[str, Tool]:
-    """The tools of a pool by agent; raises `ConfigError` where one is missing or takes other artifacts."""
-    return {agent.name: _tool(agent) for agent in pool.agents.values() if agent.tool is not None}
+def bind(pool: Pool, provide: Provided = NOTHING) -> dict[str, Tool]:
+    """The tools of a pool by agent; raises `ConfigError` where one is missing or takes other artifacts.
+
+    Parameters that are no artifacts and ask for a class are given what is provided for it.
+    """
+    given = provided(provide)
+    return {agent.name: _tool(agent, given, pool) for agent in pool.agents.values() if agent.tool is not None}
 
 
-def _tool(agent: Agent) -> Tool:
+def provided(provide: Provided) -> dict[type, object]:
+    """What the caller provides by class: of a list each by its own; raises `ConfigError` where two have one class."""
+    if isinstance(provide, Mapping):
+        by_class = cast("Mapping[type, object]", provide)
+        for kind, each in by_class.items():
+            if not _is_a(each, kind):
+                raise ConfigError(
+                    f"{type(each).__name__} is no {kind.__name__}", field="provide", expected="its instance"
+                )
+        return dict(by_class)
+    found: dict[type, object] = {}
+    for each in provide:
+        if type(each) in found:
+            raise ConfigError(f"two are a {type(each).__name__}", field="provide", expected="one of each class")
+        found[type(each)] = each
+    return found
+
+
+def _tool(agent: Agent, given: Mapping[type, object], pool: Pool) -> Tool:
     function, claim = _found(agent)
-    taken, parameters = artifact_parameters(function), inspect.signature(function).parameters
-    own = tuple(name for name in optional_parameters(function) if name not in agent.consumes)
+    fixed = _provided_to(agent, function, given, pool)
+    taken = tuple(name for name in artifact_parameters(function) if name not in fixed)
+    parameters = inspect.signature(function).parameters
+    own = tuple(name for name in optional_parameters(function) if name not in (*agent.consumes, *fixed))
     spare = (*agent.optional, *(name for name in own if name not in agent.optional))
     for name in taken:
         if parameters[name].kind is inspect.Parameter.POSITIONAL_ONLY:
             raise _unfit(agent, f"the tool's parameter `{name}` cannot be given by name", "no `/` after it")
         if name not in agent.consumes and name not in spare:
-            problem = f"the tool's parameter `{name}` is no artifact that the agent consumes"
-            expected = "parameters among " + ", ".join(agent.consumes)
-            raise _unfit(agent, problem, expected, nearest(name, agent.consumes))
+            raise _no_artifact(agent, name, dependencies(function).get(name))
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
     for name in (*agent.consumes, *agent.optional):
         if name not in taken and not open_ended:
             expected = "artifacts among its parameters: " + ", ".join(taken)
             raise _unfit(agent, f"the tool takes no `{name}`", expected, nearest(name, taken))
     bare = {name for name in taken if parameters[name].default is inspect.Parameter.empty}
-    return Tool(function, claim, MappingProxyType(_injected(agent, function)), spare, frozenset(bare))
+    injects = MappingProxyType(_injected(agent, function))
+    return Tool(function, claim, injects, spare, frozenset(bare), MappingProxyType(fixed))
+
+
+def _provided_to(
+    agent: Agent, function: Callable[..., object], given: Mapping[type, object], pool: Pool
+) -> dict[str, object]:
+    """What is provided for the parameters that are no artifacts, by the class they are annotated with."""
+    asked = {name: kind for name, kind in dependencies(function).items() if name not in pool.artifacts}
+    found = {name: _provider(agent, name, kind, given) for name, kind in asked.items()}
+    return {name: each[0] for name, each in found.items() if each}
+
+
+def _provider(agent: Agent, name: str, kind: type, given: Mapping[type, object]) -> list[object]:
+    """What is provided for a class: for itself, else for the one subclass of it; nothing where nothing is."""
+    if kind in given:
+        return [given[kind]]
+    found = [each for other, each in given.items() if other not in (object, kind) and kind in other.__mro__]
+    if len(found) > 1:
+        problem = f"several are provided for the tool's parameter `{name}`, a {kind.__name__}"
+        raise _unfit(agent, problem, f"`provide={{{kind.__name__}: …}}`")
+    return found
+
+
+def _is_a(each: object, kind: type) -> bool:
+    """Whether an object is of a class; a protocol that cannot be asked is taken at its word."""
+    try:
+        return isinstance(each, kind)
+    except TypeError:
+        return True
+
+
+def _no_artifact(agent: Agent, name: str, kind: type | None) -> ConfigError:
+    if kind is not None:
+        problem = f"the tool's parameter `{name}` asks for a {kind.__name__}, which nobody produces or provides"
+        return _unfit(
+            agent, problem, f"`provide=[…]` with a {kind.__name__}, or an artifact", nearest(name, agent.consumes)
+        )
+    problem = f"the tool's parameter `{name}` is no artifact that the agent consumes"
+    return _unfit(agent, problem, "parameters among " + ", ".join(agent.consumes), nearest(name, agent.consumes))
 
 
 def _injected(agent: Agent, function: Callable[..., object]) -> dict[str, type]:

@@ -17,7 +17,15 @@ import pytest
 from orchestrator import Message, Model, Usage, read_recorded
 from orchestrator.errors import AttemptError, FailureKind, ProviderError, ReplayMismatch
 from orchestrator.messages import ToolCall
-from orchestrator.providers import Completion, Provider, RecordingProvider, ReplayProvider, Request, ScriptProvider
+from orchestrator.providers import (
+    Completion,
+    Provider,
+    RecordingProvider,
+    ReplayProvider,
+    Request,
+    ScriptProvider,
+    as_provider,
+)
 from orchestrator.providers.base import Finish, Preparing
 from tests.wire import vendors
 from tests.wire.outcomes import model_at, provider_of
@@ -72,6 +80,30 @@ def recorded(folder: Path, scene: Scene) -> AbstractContextManager[Door]:
     return nullcontext(Door(file.provider(), model))
 
 
+def function(folder: Path, scene: Scene) -> AbstractContextManager[Door]:
+    """A plain function."""
+
+    def say(model: Model, request: Request) -> Completion:
+        assert (model, request) == (MODEL, REQUEST)
+        if scene == "failed":
+            raise DOWN
+        return SAID
+
+    return nullcontext(Door(as_provider(say, "script"), MODEL))
+
+
+def async_function(folder: Path, scene: Scene) -> AbstractContextManager[Door]:
+    """A plain function that waits."""
+
+    async def say(model: Model, request: Request) -> Completion:
+        await asyncio.sleep(0)
+        if scene == "failed":
+            raise DOWN
+        return SAID
+
+    return nullcontext(Door(as_provider(say, "script"), MODEL))
+
+
 @contextmanager
 def wire(vendor: str, played: dict[Scene, Script], scene: Scene) -> Generator[Door]:
     """A vendor's SDK against a server on loopback."""
@@ -95,7 +127,7 @@ def anthropic(folder: Path, scene: Scene) -> AbstractContextManager[Door]:
     return wire("anthropic", {"said": whole(vendors.message("Paris.")), "streamed": streamed, "failed": BROKEN}, scene)
 
 
-ROWS: tuple[Row, ...] = (script, recording, replay, recorded, openai, anthropic)
+ROWS: tuple[Row, ...] = (script, recording, replay, recorded, function, async_function, openai, anthropic)
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
 
 
