@@ -11,6 +11,8 @@ from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 
+from pydantic import BaseModel
+
 from orchestrator.analyses import Stated, stated_in
 from orchestrator.content import load_prompt
 from orchestrator.errors import AttemptError, FailureKind, ProviderError
@@ -22,7 +24,7 @@ from orchestrator.providers import REPAIRS, Call, Completion, Finish, ModelCall,
 from orchestrator.providers.base import SMALLEST_OUTPUT
 from orchestrator.runtime import Enclosing, RunContext, enclosing
 from orchestrator.state import Failure, RunState, Underway, alike
-from orchestrator.tools import IdempotencyKey
+from orchestrator.tools import IdempotencyKey, Misfit, fitted
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
 from orchestrator.turns import meanwhile
 from orchestrator.watch import watched
@@ -300,7 +302,9 @@ class _Asking:
         result = await self.call.work(quote)
         try:
             told = _text_of(result)
-            return self._analysed(told, result) if self.attempt.agent.reply == "analysis" else told
+            if self.attempt.agent.reply == "analysis" and _kind(self.attempt, self.context) is None:
+                return self._analysed(told, result)
+            return _fitted(told, self.attempt, self.context)
         except AttemptError as error:
             if error.kind == "malformed":
                 self._mend(result.value, str(error))
@@ -343,10 +347,35 @@ async def _asked_tool(attempt: _Attempt, state: RunState, context: RunContext) -
     tool = context.facilities.tools[agent.name]
     given = {name: inputs[name] for name in (*agent.consumes, *tool.optional) if name in inputs}
     with enclosing(Enclosing(context, attempt.number, agent.name, attempt.key)):
-        value = await tool.call(given, context.facilities.resources, attempt.key)
+        value = await tool.call(_typed(given, attempt, context), context.facilities.resources, attempt.key)
     if value is None or not as_text(value).strip():  # what nobody can read fails here, not in a merge
         raise AttemptError("gave an empty reply", kind="malformed")
-    return Result(value)
+    return _fitted(Result(value), attempt, context)
+
+
+def _typed(inputs: Mapping[str, object], attempt: _Attempt, context: RunContext) -> dict[str, object]:
+    """The inputs, each of its kind: what a run was taken up with may be plain."""
+    kinds = {name: context.facilities.kinds.of(name, attempt.goal.query) for name in inputs}
+    return {name: value if (kind := kinds[name]) is None else fitted(value, kind) for name, value in inputs.items()}
+
+
+def _kind(attempt: _Attempt, context: RunContext) -> type[BaseModel] | None:
+    """The type of what is asked for, where it has one."""
+    return context.facilities.kinds.of(attempt.goal.artifact, attempt.goal.query)
+
+
+def _fitted(result: Result, attempt: _Attempt, context: RunContext) -> Result:
+    """The result as what its kind says; raises `AttemptError` where it does not fit, which is malformed."""
+    kind = _kind(attempt, context)
+    if kind is None:
+        return result
+    try:
+        return replace(result, value=fitted(result.value, kind))
+    except Misfit as error:
+        if attempt.agent.model is None:
+            raise AttemptError(str(error), kind="malformed") from error
+        usage, cost = (result.usage, result.cost) if result.exact else (None, None)
+        raise ProviderError(str(error), kind="malformed", usage=usage, cost=cost) from error
 
 
 def _text_of(result: Result) -> Result:

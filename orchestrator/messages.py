@@ -197,8 +197,10 @@ class Decision(BaseModel):
 
 
 def as_text(value: object) -> str:
-    """An artifact as a person would read it."""
-    return value if isinstance(value, str) else str(value)
+    """An artifact as a person would read it; a pydantic model as its JSON."""
+    if isinstance(value, str):
+        return value
+    return value.model_dump_json() if isinstance(value, BaseModel) else str(value)
 
 
 def as_question(asked: Asked) -> Question:

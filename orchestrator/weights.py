@@ -15,7 +15,7 @@ from orchestrator.messages import Question
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.providers import ModelCall, Provider, Quote, key_of
 from orchestrator.requests import expert_request
-from orchestrator.tools import Claim, Resources, Tool
+from orchestrator.tools import UNTYPED, Claim, Kinds, Resources, Tool
 from orchestrator.trace.events import Candidate
 
 __all__ = ["CANNOT_TAKE", "COST_WEIGHTS", "Facilities", "Preference", "Rates", "Weigher", "health_key"]
@@ -61,6 +61,8 @@ class Facilities:
     resources: Resources
     health: Health
     rates: Rates
+    kinds: Kinds = UNTYPED
+    """Which artifacts are typed."""
 
     def provider_of(self, model: Model) -> Provider:
         """The door to a model; raises `ConfigError` where there is none."""
@@ -145,7 +147,8 @@ class Weigher:
     def model_call(self, agent: Agent, query: str, inputs: Mapping[str, object]) -> ModelCall:
         """The call that consulting an agent with a model would be."""
         model = self._have.pool.models[agent.model or ""]
-        request = expert_request(agent, model, self._question, query, inputs)
+        kind = self._have.kinds.of(agent.produces, query)
+        request = expert_request(agent, model, self._question, query, inputs, kind=kind)
         return ModelCall(self._have.provider_of(model), model, request, self._have.health.mean_output(key_of(model)))
 
     def _probability(self, agent: Agent, query: str) -> tuple[float, str | None]:

@@ -124,7 +124,8 @@ def test_from_python_too_and_what_is_wrong_is_said(plugged: dict[str, str], tmp_
                 "`router`: there is no model `first_exprt`; expected a model of the pool: acme:bird,",
                 "anthropic:claude-fable-5-2, anthropic:claude-haiku-4-5, anthropic:claude-haiku-5-5,",
                 "anthropic:claude-opus-5-5, anthropic:claude-sonnet-5-5, openai:gpt-5.5, openai:gpt-6-astra,",
-                "openai:gpt-6-luna, openai:gpt-6.1-sol, openai:gpt-6.1-terra",
+                "openai:gpt-6-luna, openai:gpt-6.1-sol, openai:gpt-6.1-terra, or one that a package offers:",
+                "absent, first_expert; did you mean `first_expert`?",
             ],
             [
                 "entry point `absent` (acme_plugin:no_such_router): cannot be loaded: AttributeError: module",

@@ -54,7 +54,7 @@ from orchestrator.providers import Provider, ProviderFunction, Request
 from orchestrator.routers import Router, RouterFunction
 from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import Failure, RunState
-from orchestrator.tools import Provided, Resources, bind
+from orchestrator.tools import Provided, Resources, bind, kinds_of
 from orchestrator.trace import Journal, Listener
 from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded
 from orchestrator.weights import Facilities, Preference, Rates, Weigher
@@ -110,13 +110,15 @@ class Orchestrator:
     ) -> None:
         members = pool if isinstance(pool, Pool) else Pool(pool)
         clocks = clocks or Clocks()
+        tools = bind(members, provide)
         facilities = Facilities(
             members,
-            bind(members, provide),
+            tools,
             doors(providers, members),
             resources or Resources(),
             health or Health(clocks.monotonic),
             prefer if isinstance(prefer, Rates) else Rates.preferring(prefer),
+            kinds_of(members, tools),
         )
         for name in sorted({agent.model for agent in members.agents.values() if agent.model}):
             facilities.provider_of(members.models[name])

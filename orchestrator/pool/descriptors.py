@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -67,6 +68,10 @@ Claiming = Callable[..., object]
 
 
 Word = TypeVar("Word", bound=str)
+
+
+def _placed(kind: str | type[BaseModel] | None) -> str | None:
+    return f"{kind.__module__}:{kind.__qualname__}" if isinstance(kind, type) else kind
 
 
 def _exact(value: object) -> object:
@@ -227,6 +232,8 @@ class Agent(Descriptor):
     optional: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(_distinct)] = ()
     """Artifacts that it is given when they are there; never planned for."""
     produces: Name = "answer"
+    output: Annotated[str | type[BaseModel] | None, WithJsonSchema({"type": "string"}), PlainSerializer(_placed)] = None
+    """Type of what it produces: `package.module:Model`, `file.py:Model`, or a pydantic model."""
     skill: Probability = 0.5
     """Probability of a right reply; 0.5 where unknown."""
     skills: dict[str, Probability] = Field(default_factory=dict)

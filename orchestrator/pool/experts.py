@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from types import SimpleNamespace
-from typing import TypeVar, get_type_hints, overload
+from types import NoneType, SimpleNamespace, UnionType
+from typing import TypeVar, Union, get_args, get_origin, get_type_hints, overload
+
+from pydantic import BaseModel
 
 from orchestrator.errors import ConfigError
 from orchestrator.pool.descriptors import Agent, Claiming, ToolFunction
@@ -19,6 +21,8 @@ __all__ = [
     "injected_parameters",
     "is_expert",
     "optional_parameters",
+    "returned_model",
+    "typed_parameters",
     "without_dependencies",
 ]
 
@@ -52,7 +56,8 @@ def expert(function: ToolFunction | None = None, /, **fields: object) -> object:
     A parameter with a default is filled when its artifact is there, and never planned for; one annotated with a
     class that the run provides, such as `Resources` or `IdempotencyKey`, is injected instead, and so is one that
     nobody produces and whose class the caller provides: `Orchestrator(…, provide=[database])`. With `needs` so many of
-    its artifacts are enough, and None stands for each that is not there. The function itself is returned unchanged
+    its artifacts are enough, and None stands for each that is not there. A pydantic model that it is said to return, or
+    that a parameter is annotated with, is the type of that artifact. The function itself is returned unchanged
     and can still be called. Raises `ConfigError` on wrong fields.
     """
 
@@ -107,6 +112,27 @@ def dependencies(function: ToolFunction) -> dict[str, type]:
     return {name: hint for name, hint in found.items() if isinstance(hint, type) and hint.__module__ != "builtins"}
 
 
+def returned_model(function: ToolFunction) -> type[BaseModel] | None:
+    """The pydantic model that a function says it returns, if it does."""
+    return _model_in(_hints(function).get("return"))
+
+
+def typed_parameters(function: ToolFunction) -> dict[str, type[BaseModel]]:
+    """Artifact parameters that are annotated with a pydantic model, or with one or None."""
+    hints = _hints(function)
+    found = {name: _model_in(hints.get(name)) for name in artifact_parameters(function)}
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _model_in(hint: object) -> type[BaseModel] | None:
+    """The one pydantic model of an annotation, alone or beside None."""
+    sides = (
+        [each for each in get_args(hint) if each is not NoneType] if get_origin(hint) in (Union, UnionType) else [hint]
+    )
+    alone = sides[0] if len(sides) == 1 else None
+    return alone if isinstance(alone, type) and issubclass(alone, BaseModel) else None
+
+
 def without_dependencies(agent: Agent, produced: Collection[str]) -> Agent:
     """The agent of a function without the parameters that are no artifacts: nobody produces them, a class says what.
 
@@ -155,7 +181,8 @@ def _describe(function: ToolFunction, fields: dict[str, object]) -> Agent:
     if not consumes:
         raise _consumes_nothing(name)
     role = (inspect.getdoc(function) or "").partition("\n")[0]
-    described = {"name": name, "role": role, "tool": function, "consumes": consumes, "optional": optional}
+    described: dict[str, object] = {"name": name, "role": role, "tool": function}
+    described |= {"consumes": consumes, "optional": optional}
     return Agent.model_validate({**described, **fields})
 
 

@@ -63,22 +63,31 @@ def _agent(agent: Agent, pool: Pool) -> dict[str, object]:
         table["prompt"] = {"text": agent.prompt}
     if agent.tool is not None:
         table["tool"] = _tool(agent, where)
+    if agent.output is not None:
+        table["output"] = (
+            _whole(agent, agent.output) if isinstance(agent.output, str) else place_of(agent.output, f"{where}.output")
+        )
     if "optional" in table:  # a function's parameter that nobody fills is no artifact of the file's
         table["optional"] = [name for name in agent.optional if name in pool.artifacts]
     return {key: value for key, value in table.items() if value != []}
 
 
 def _tool(agent: Agent, where: str) -> str:
-    """The name of an agent's tool; of one in a file with the whole path, since the text may be read anywhere."""
+    """The name of an agent's tool, whose claim must be found with it."""
     if isinstance(agent.tool, str):
-        file, mark, attribute = agent.tool.rpartition(":")
-        folder = Path(agent.source).parent if agent.source else Path()
-        return f"{(folder / file).resolve()}{mark}{attribute}" if file.endswith(".py") else agent.tool
+        return _whole(agent, agent.tool)
     described: object = getattr(agent.tool, "__agent__", None)
     if agent.claim is not None and not (isinstance(described, Agent) and described.claim is agent.claim):
         expected = "a claim that stands in the function's own `@expert`"
         raise ConfigError("a file holds no function", field=f"{where}.claim", expected=expected)
     return place_of(agent.tool, f"{where}.tool")
+
+
+def _whole(agent: Agent, name: str) -> str:
+    """A name of something in a file with the file's whole path, since the text may be read anywhere."""
+    file, mark, attribute = name.rpartition(":")
+    folder = Path(agent.source).parent if agent.source else Path()
+    return f"{(folder / file).resolve()}{mark}{attribute}" if file.endswith(".py") else name
 
 
 def place_of(thing: object, field: str) -> str:

@@ -9,13 +9,15 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import cast
 
+from pydantic import BaseModel
+
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool import Agent, Pool
 from orchestrator.pool.experts import artifact_parameters, dependencies, injected_parameters, optional_parameters
 from orchestrator.pool.modules import BROKEN, module_of_file
 from orchestrator.tools.base import IdempotencyKey, Resources, Tool
 
-__all__ = ["BUILT_IN", "Provided", "bind"]
+__all__ = ["BUILT_IN", "Provided", "bind", "class_of"]
 
 BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
@@ -148,26 +150,46 @@ def _found(agent: Agent) -> tuple[Callable[..., object], Callable[..., object] |
     if ":" not in name:
         expected = f"one of {', '.join(sorted(BUILT_IN))}, `package.module:function` or `file.py:function`"
         raise _missing(agent, f"there is no tool `{name}`", expected, nearest(name, BUILT_IN))
-    where, _, attribute = name.rpartition(":")
-    module = _module_of_file(agent, where) if where.endswith(".py") else _module(agent, where)
-    function: object = getattr(module, attribute, None)
+    function = _located(agent, name, "tool")
     if not callable(function):
-        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        expected = "the name of a function in it"
-        raise _missing(agent, f"`{where}` has no function `{attribute}`", expected, nearest(attribute, names))
+        raise _missing(agent, f"`{name}` is no function", "the name of a function")
     described: object = getattr(function, "__agent__", None)
     return function, described.claim if isinstance(described, Agent) else None
 
 
-def _module(agent: Agent, name: str) -> ModuleType:
+def class_of(agent: Agent) -> type[BaseModel] | None:
+    """The type that an agent states for what it produces; raises `ConfigError` where it is no pydantic model."""
+    if agent.output is None or not isinstance(agent.output, str):
+        return agent.output
+    found = _located(agent, agent.output, "output") if ":" in agent.output else None
+    if isinstance(found, type) and issubclass(found, BaseModel):
+        return found
+    expected = "`package.module:Model` or `file.py:Model`, a pydantic model"
+    raise _missing(agent, f"`{agent.output}` is none", expected, field="output")
+
+
+def _located(agent: Agent, name: str, field: str) -> object:
+    """What stands at `package.module:attribute` or `file.py:attribute`; raises `ConfigError` where nothing does."""
+    where, _, attribute = name.rpartition(":")
+    module = _module_of_file(agent, where, field) if where.endswith(".py") else _module(agent, where, field)
+    found: object = getattr(module, attribute, None)
+    if callable(found):
+        return found
+    names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    what = "function" if field == "tool" else "class"
+    problem, hint = f"`{where}` has no {what} `{attribute}`", nearest(attribute, names)
+    raise _missing(agent, problem, f"the name of a {what} in it", hint, field=field)
+
+
+def _module(agent: Agent, name: str, field: str) -> ModuleType:
     try:
         return import_module(name)
     except BROKEN as error:
         expected = "`package.module:function` of an installed package, or `file.py:function`"
-        raise _missing(agent, f"the module `{name}` cannot be imported: {error}", expected) from error
+        raise _missing(agent, f"the module `{name}` cannot be imported: {error}", expected, field=field) from error
 
 
-def _module_of_file(agent: Agent, name: str) -> ModuleType:
+def _module_of_file(agent: Agent, name: str, field: str) -> ModuleType:
     folder = Path(agent.source).parent if agent.source else Path()
     try:
         return module_of_file(folder / name)
@@ -177,10 +199,11 @@ def _module_of_file(agent: Agent, name: str) -> ModuleType:
             if not (folder / name).is_file()
             else f"`{error.file}` {error.problem}"
         )
-        raise _missing(agent, problem, error.expected or "a Python file") from error
+        raise _missing(agent, problem, error.expected or "a Python file", field=field) from error
 
 
-def _missing(agent: Agent, problem: str, expected: str, suggestion: str | None = None) -> ConfigError:
-    return ConfigError(
-        problem, file=agent.source, field=f"agents.{agent.name}.tool", expected=expected, suggestion=suggestion
-    )
+def _missing(
+    agent: Agent, problem: str, expected: str, suggestion: str | None = None, *, field: str = "tool"
+) -> ConfigError:
+    place = f"agents.{agent.name}.{field}"
+    return ConfigError(problem, file=agent.source, field=place, expected=expected, suggestion=suggestion)
