@@ -9,7 +9,7 @@ from orchestrator.version import __version__
 
 if TYPE_CHECKING:
     from orchestrator.budget import Budget
-    from orchestrator.errors import ConfigError, OrchestratorError, ProviderError, ToolError
+    from orchestrator.errors import ConfigError, NoDecision, OrchestratorError, ProviderError, ToolError
     from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, ToolCall, Usage
     from orchestrator.monitors import Signal, Watch
     from orchestrator.pipeline import Conversation, Explanation, Orchestrator, runnable_expert
@@ -36,6 +36,7 @@ __all__ = [
     "LLMRouter",
     "Message",
     "Model",
+    "NoDecision",
     "Orchestrator",
     "OrchestratorError",
     "PlanRouter",
@@ -66,7 +67,7 @@ __all__ = [
 
 _HOMES = {
     "budget": ("Budget",),
-    "errors": ("ConfigError", "OrchestratorError", "ProviderError", "ToolError"),
+    "errors": ("ConfigError", "NoDecision", "OrchestratorError", "ProviderError", "ToolError"),
     "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "ToolCall", "Usage"),
     "monitors": ("Signal", "Watch"),
     "pipeline": ("Conversation", "Explanation", "Orchestrator", "runnable_expert"),

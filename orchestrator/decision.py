@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from orchestrator.content import load_prompt
 from orchestrator.errors import AttemptError, ConfigError, ReplayMismatch
 from orchestrator.lower import doubts
 from orchestrator.merge import AskingMerge, MergeRule, fallen_back, merge_named
-from orchestrator.messages import Analysis, Decision, Goal, Question, Reply, Status
+from orchestrator.messages import Analysis, Decision, Goal, Message, Reply, Status, as_text
 from orchestrator.providers import Ask, Completion, Request
+from orchestrator.requests import typed_request
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
+from orchestrator.tools import Misfit, fitted
 from orchestrator.trace.events import Merged
 from orchestrator.trace.plain import plain
 
@@ -28,7 +32,11 @@ GRACE = 1.0
 
 async def conclude(state: RunState, context: RunContext) -> Decision:
     """Merge what is there into a decision; without any reply or answer it is an escalation."""
-    replies = _replies(state)
+    found = _replies(state)
+    kind = context.facilities.kinds.asked
+    replies = found if kind is None else _typed(found, kind)
+    if found and not replies and kind is not None:
+        state = replace(state, reasons=(*state.reasons, f"no reply is a {kind.__name__}"))
     if not state.halted:  # which says so itself
         state = replace(state, shortfalls=(*state.shortfalls, *doubts(state)))
     if state.halted or not replies:
@@ -48,18 +56,20 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     )
     state = replace(state, shortfalls=(*state.shortfalls, *late, *_missing_analyses(state, replies)))
     status: Status = "degraded" if state.shortfalls else "answered"
-    return _decision(state, context, method, merged, status, _value(merged, replies))
+    return _decision(
+        state, context, method, merged, status, _value(merged, replies, context.facilities.kinds.of(state.goal))
+    )
 
 
 async def _merged(
     rule: MergeRule, state: RunState, replies: list[Reply], context: RunContext
 ) -> tuple[Analysis, str, tuple[str, ...]]:
     """What the merge makes of the replies, and who made it; one that cannot be done gives way, and it is said why."""
-    asking = _Asking(context.asking("merge"))
+    asking = _Asking(_asking(rule, state, context))
     until = asyncio.timeout(None if (left := context.seconds_left()) is None else left + GRACE)
     try:
         async with until:
-            (made,) = await asyncio.gather(_made(rule, state.question, replies, asking), return_exceptions=True)
+            (made,) = await asyncio.gather(_made(rule, state, replies, asking, context), return_exceptions=True)
     except TimeoutError:
         if not until.expired():
             raise
@@ -71,13 +81,19 @@ async def _merged(
     return replace(merged, reasons=()), "fallback", merged.reasons
 
 
-async def _made(rule: MergeRule, question: Question, replies: list[Reply], asking: _Asking) -> Analysis:
-    """What the merge gave, if it is an analysis with a text for its answer; raises `ConfigError` else."""
+async def _made(
+    rule: MergeRule, state: RunState, replies: list[Reply], asking: _Asking, context: RunContext
+) -> Analysis:
+    """What the merge gave, if it is an analysis with a text for its answer; raises `ConfigError` else.
+
+    Raises `Misfit` where the answer is not of the kind that is wanted.
+    """
+    question = state.question
     given = rule.merge(question, replies, asking) if isinstance(rule, AskingMerge) else rule.merge(question, replies)
     merged = cast("object", await given)
     answer: object = merged.answer if isinstance(merged, Analysis) else None
     if isinstance(merged, Analysis) and isinstance(answer, str):
-        return merged
+        return _of_the_kind(merged, state, context)
     raise ConfigError(f"gave {merged!r}", field=f"merge {rule.name}", expected="an `Analysis` with a text, or a text")
 
 
@@ -110,9 +126,49 @@ def _why(raised: BaseException, asking: _Asking) -> str:
         return str(raised)
     if isinstance(raised, AttemptError):
         return f"the merge's model failed ({raised.kind}): {raised}"
+    if isinstance(raised, Misfit):
+        return f"what it gave {raised}"
     if isinstance(raised, (ConfigError, ReplayMismatch)) or not isinstance(raised, Exception):
         raise raised
     return f"the merge broke down: {type(raised).__name__}: {raised}"
+
+
+def _asking(rule: MergeRule, state: RunState, context: RunContext) -> Ask:
+    """How a merge asks a model: for a typed goal by its schema, and a reply that does not fit is mended once."""
+    ask, kind = context.asking("merge"), context.facilities.kinds.of(state.goal)
+    if kind is None or not getattr(rule, "writes", True):
+        return ask
+
+    async def typed(name: str, request: Request) -> Completion:
+        asked = typed_request(request, context.facilities.pool.models[name], kind)
+        said = await ask(name, asked)
+        try:
+            return replace(said, text=as_text(fitted(said.text, kind)))
+        except Misfit as error:
+            again = Message("user", load_prompt("repair_reply").fill(problem=str(error)))
+            messages = (*asked.messages, *((Message("assistant", said.text),) if said.text.strip() else ()), again)
+        mended = await ask(name, replace(asked, messages=messages))
+        try:
+            return replace(mended, text=as_text(fitted(mended.text, kind)))
+        except Misfit as error:
+            raise AttemptError(str(error), kind="malformed") from error
+
+    return typed
+
+
+def _of_the_kind(merged: Analysis, state: RunState, context: RunContext) -> Analysis:
+    """What a merge gave, its answer the JSON of the kind that is wanted; raises `Misfit`."""
+    kind = context.facilities.kinds.of(state.goal)
+    return merged if kind is None else replace(merged, answer=as_text(fitted(merged.answer, kind)))
+
+
+def _typed(replies: list[Reply], kind: type[BaseModel]) -> list[Reply]:
+    """Those of the replies that are of a kind, as such."""
+    found: list[Reply] = []
+    for reply in replies:
+        with suppress(Misfit):
+            found.append(replace(reply, value=fitted(reply.value, kind)))
+    return found
 
 
 def _replies(state: RunState) -> list[Reply]:
@@ -139,8 +195,10 @@ def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:
     return [f"analyses: {given} of {state.analyses}"]
 
 
-def _value(merged: Analysis, replies: list[Reply]) -> JsonValue:
+def _value(merged: Analysis, replies: list[Reply], kind: type[BaseModel] | None) -> JsonValue:
     """The artifact behind the answer where it is not text."""
+    if kind is not None:
+        return cast("JsonValue", to_jsonable_python(plain(fitted(merged.answer, kind))))
     for reply in replies:
         if not isinstance(reply.value, str) and reply.text == merged.answer:
             return cast("JsonValue", to_jsonable_python(plain(reply.value)))
@@ -156,6 +214,7 @@ def _decision(  # noqa: PLR0917 - one private call
     value: JsonValue,
 ) -> Decision:
     ledger, tally = context.ledger, context.tally
+    asked = context.facilities.kinds.asked
     decision = Decision(
         answer=merged.answer if merged else None,
         status=status,
@@ -177,6 +236,7 @@ def _decision(  # noqa: PLR0917 - one private call
         seconds=round(context.seconds(), 6),
         run_id=context.journal.run_id,
         value=value,
+        instance=fitted(merged.answer, asked) if merged and asked else None,
     )
     return _writable(decision)
 

@@ -4,6 +4,7 @@ OrchestratorError
 ├── ConfigError            the caller's files, flags or objects are wrong
 ├── BudgetExceeded         a limit of the run would be broken
 ├── ActionError            a router's words are no turn; the text is the repair prompt
+├── NoDecision             the typed output of a run that came to none was asked for
 ├── ReplayMismatch         a script or cassette was asked what it does not hold, or holds what nobody asked
 └── AttemptError           one try of an expert failed
     ├── ProviderError      a model or its server failed
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigError",
     "FailureKind",
     "LimitName",
+    "NoDecision",
     "OrchestratorError",
     "ProviderError",
     "ProviderTimeout",
@@ -134,6 +136,10 @@ class ActionError(OrchestratorError):
     def __init__(self, message: str, fault: ActionFault) -> None:
         self.fault = fault
         super().__init__(message)
+
+
+class NoDecision(OrchestratorError):
+    """Somebody asked for the output of a decision that has none; the text says why."""
 
 
 class ReplayMismatch(OrchestratorError):

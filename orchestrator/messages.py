@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal, TypeGuard, cast
+from typing import Any, Generic, Literal, TypeGuard, cast
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from typing_extensions import TypeVar
 
-from orchestrator.errors import ConfigError, FailureKind
+from orchestrator.errors import ConfigError, FailureKind, NoDecision
 from orchestrator.usage import Usage
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Failed",
     "Goal",
     "Message",
+    "Output",
     "Question",
     "Reply",
     "Role",
@@ -161,8 +163,14 @@ class Analysis:
     reasons: tuple[str, ...] = ()
 
 
-class Decision(BaseModel):
-    """The typed result of a run; every run returns one (SEMANTICS §3)."""
+Output = TypeVar("Output", default=Any)
+
+
+class Decision(BaseModel, Generic[Output]):
+    """The typed result of a run; every run returns one (SEMANTICS §3).
+
+    `Decision[Report]` is what `run(…, output=Report)` gives: its `output` is a `Report`, its `answer` the JSON of it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -194,6 +202,24 @@ class Decision(BaseModel):
     """SHA-256 of the last line of the trace; None without a trace."""
     value: JsonValue = None
     """The artifact itself where it is not text."""
+    instance: Output | None = Field(default=None, exclude=True, repr=False)
+    """What `output` asked for; None where there is no decision, or a trace was read. JSON holds it as `value`."""
+
+    @property
+    def output(self) -> Output:
+        """What `run(…, output=…)` asked for, else None; raises `NoDecision` where the run came to none."""
+        if self.answer is None:
+            raise NoDecision(f"{self.status}: " + ("; ".join(self.reasons) or "there is no decision"))
+        return cast("Output", self.instance)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other one says the same; a decision read from a trace has a `value` and no `instance`."""
+        if not isinstance(other, Decision):
+            return False
+        return {**vars(self), "instance": None} == {**vars(other), "instance": None}
+
+    def __hash__(self) -> int:
+        return hash((self.run_id, self.answer, self.status))
 
 
 def as_text(value: object) -> str:

@@ -13,6 +13,7 @@ from orchestrator.protocol import Route, Turn
 from orchestrator.routers import PlanRouter, Routing, View
 from orchestrator.runtime import RunContext
 from orchestrator.state import Exchange, RunState
+from orchestrator.tools import Misfit, fitted
 from orchestrator.trace.events import BadTurn, NameResolved, TakenOver, TurnTaken
 
 __all__ = ["meanwhile", "take_turn"]
@@ -34,11 +35,24 @@ async def take_turn(state: RunState, context: RunContext) -> RunState:
         limits = (str(error),) if error.kind == "budget" and str(error).startswith("limit:") else ()
         return _taken_over(state, context, f"the router's model failed ({error.kind}): {error}", limits)
     turn = routing.turn
-    if turn.fault is not None:
-        return _bad(turn, turn.fault, state, context)
+    fault = turn.fault or _misfit(turn, state, context)
+    if fault is not None:
+        return _bad(turn, fault, state, context)
     if turn.routes and turn.answer:
         raise ConfigError("a turn holds routes or an answer, not both", field=f"router {router.name}")
     return _good(routing, state, context, router.name)
+
+
+def _misfit(turn: Turn, state: RunState, context: RunContext) -> str | None:
+    """How a router's own answer is not of the kind that is wanted, if it is not."""
+    kind = context.facilities.kinds.of(state.goal)
+    if kind is None or turn.answer is None or not turn.answer.text:
+        return None
+    try:
+        fitted(turn.answer.text, kind)
+    except Misfit as error:
+        return f"the answer {error}"
+    return None
 
 
 def meanwhile(state: RunState, context: RunContext) -> RunState:
@@ -61,6 +75,7 @@ def _view(state: RunState, context: RunContext) -> View:
         ask=context.asking("router"),
         turns=context.turns,
         last=_last(state, context),
+        kind=context.facilities.kinds.of(state.goal),
     )
 
 

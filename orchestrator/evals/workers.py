@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ Gives = TypeVar("Gives")
 
 
 @contextmanager
-def standing() -> Iterator[None]:
+def standing() -> Generator[None]:
     """While many pieces are worked through, what was there before is not looked through for garbage.
 
     Else every run takes longer the larger the file of outcomes is: 6.5 ms of processor in place of 5.3 at 15,000 cases.

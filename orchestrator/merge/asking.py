@@ -42,6 +42,8 @@ class PanelMerge(ABC):
 
     prompt: ClassVar[str]
     """The prompt that asks for it, which takes `$question` and `$analyses`."""
+    writes: ClassVar[bool] = True
+    """Whether the model writes the answer itself, and has to be told what a typed one looks like."""
 
     @property
     @abstractmethod

@@ -21,6 +21,7 @@ class Best(PanelMerge):
     """The judge reads the analyses without their authors' names and says the number of one; 0 is none of them."""
 
     prompt: ClassVar[str] = "best"
+    writes: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
+from pydantic import BaseModel
+
 from orchestrator.budget import Budget, Ledger, Reservation
-from orchestrator.content import Prompt
+from orchestrator.content import Prompt, load_prompt
 from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
 from orchestrator.health import NestedHealth
 from orchestrator.merge import (
@@ -49,6 +51,7 @@ from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
 from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
+from orchestrator.tools import Kinds
 from orchestrator.trace import Journal, Listener, runs_folder
 from orchestrator.trace.events import RunStarted
 from orchestrator.version import __version__
@@ -108,6 +111,8 @@ class Wishes:
 
     listeners: tuple[Listener, ...] = ()
     on_text: OnStream | None = None
+    output: type[BaseModel] | None = None
+    """The pydantic model that the decision is to be on."""
     share: Share | None = None
     """What it has together with other runs."""
 
@@ -317,9 +322,10 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
     return None  # its price is unknown, and there is a money budget
 
 
-def _prompts(settings: Settings) -> tuple[Prompt, ...]:
+def _prompts(settings: Settings, kinds: Kinds) -> tuple[Prompt, ...]:
     speaking = (settings.router, settings.merge)
-    return tuple(p for part in speaking if isinstance(part, (LLMRouter, PanelMerge)) for p in part.prompts())
+    found = tuple(p for part in speaking if isinstance(part, (LLMRouter, PanelMerge)) for p in part.prompts())
+    return (*found, load_prompt("typed")) if kinds.types or kinds.asked else found
 
 
 def started(settings: Settings, state: RunState, context: RunContext) -> RunStarted:
@@ -340,7 +346,9 @@ def started(settings: Settings, state: RunState, context: RunContext) -> RunStar
         cost_weight=rates.cost_weight,
         time_weight=rates.time_weight,
         budget={"usd": budget.usd, "tokens": budget.tokens, "turns": context.turns, "seconds": budget.seconds},
-        prompts={prompt.name: f"{prompt.version}:{prompt.digest}" for prompt in _prompts(settings)},
+        prompts={
+            prompt.name: f"{prompt.version}:{prompt.digest}" for prompt in _prompts(settings, context.facilities.kinds)
+        },
         version=__version__,
     )
 

@@ -8,9 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 from langchain_core.runnables import Runnable
+from pydantic import BaseModel
 
 from orchestrator.budget import Budget, Ledger
 from orchestrator.errors import ConfigError, nearest
@@ -62,6 +63,15 @@ from orchestrator.weights import Facilities, Preference, Rates, Weigher
 __all__ = ["Explanation", "Orchestrator"]
 
 How = Literal["cancelled", "error"]
+Typed = TypeVar("Typed", bound=BaseModel)
+
+
+class Options(TypedDict, total=False):
+    """What a run may be told besides its question and output; see `Orchestrator.run`."""
+
+    goal: str | None
+    listeners: Iterable[Listener]
+    on_text: OnStream | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +182,32 @@ class Orchestrator:
         """The compiled LangGraph of a run, for drawing."""
         return compiled_graph()
 
+    @overload
+    async def run(self, asked: Asked, *, output: type[Typed], **more: Unpack[Options]) -> Decision[Typed]: ...
+
+    @overload
+    async def run(self, asked: Asked, *, output: None = None, **more: Unpack[Options]) -> Decision[None]: ...
+
     async def run(
         self,
         asked: Asked,
         *,
+        output: type[BaseModel] | None = None,
         goal: str | None = None,
         listeners: Iterable[Listener] = (),
         on_text: OnStream | None = None,
-    ) -> Decision:
+    ) -> Decision[Any]:
         """The decision on a question; it tells in `status` and `reasons` what went wrong.
 
-        `on_text` is told what router and merge agent write, as it arrives.
+        With `output`, a pydantic model, it is a decision on one: asked for by its schema and mended where that does not
+        help, or escalated. `on_text` is told what router and merge agent write, as it arrives.
 
         Raises `ConfigError` for what the caller got wrong, whatever a router of the caller's own raises, and
         CancelledError where it is cancelled; the trace is ended in each case. A merge that raises gives way.
         """
-        return await self._run(asked, goal, Wishes(tuple(listeners), on_text))
+        return await self._run(asked, goal, Wishes(tuple(listeners), on_text, output))
 
-    async def _run(self, asked: Asked, goal: str | None, wishes: Wishes) -> Decision:
+    async def _run(self, asked: Asked, goal: str | None, wishes: Wishes) -> Decision[Any]:
         context, state = self._begin(asked, goal, wishes)
         with _Ending(context):
             context.journal.write(started(self._settings, state, context))
@@ -199,18 +217,27 @@ class Orchestrator:
         context.journal.raise_fault()
         return decision.model_copy(update={"head": context.journal.head})
 
+    @overload
+    def run_sync(self, asked: Asked, *, output: type[Typed], **more: Unpack[Options]) -> Decision[Typed]: ...
+
+    @overload
+    def run_sync(self, asked: Asked, *, output: None = None, **more: Unpack[Options]) -> Decision[None]: ...
+
     def run_sync(
         self,
         asked: Asked,
         *,
+        output: type[BaseModel] | None = None,
         goal: str | None = None,
         listeners: Iterable[Listener] = (),
         on_text: OnStream | None = None,
-    ) -> Decision:
+    ) -> Decision[Any]:
         """`run` for callers without an event loop; raises `ConfigError` where one is running."""
         if _in_a_loop():
             raise ConfigError("an event loop is running here", field="run_sync", expected="`await orchestrator.run(…)`")
-        return asyncio.run(self.run(asked, goal=goal, listeners=listeners, on_text=on_text))
+        return asyncio.run(
+            self.run(asked, output=cast("type[BaseModel]", output), goal=goal, listeners=listeners, on_text=on_text)
+        )
 
     async def run_many(
         self,
@@ -248,10 +275,13 @@ class Orchestrator:
             async for found in outcomes:
                 yield found
 
-    async def stream(self, asked: Asked, *, goal: str | None = None) -> AsyncGenerator[Event, None]:
+    async def stream(
+        self, asked: Asked, *, output: type[BaseModel] | None = None, goal: str | None = None
+    ) -> AsyncGenerator[Event, None]:
         """The events of a run as they happen; leaving the loop cancels the run."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        running = asyncio.create_task(self.run(asked, goal=goal, listeners=(events.put_nowait,)))
+        typed, told = cast("type[BaseModel]", output), (events.put_nowait,)
+        running = asyncio.create_task(self.run(asked, output=typed, goal=goal, listeners=told))
         running.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
@@ -339,6 +369,10 @@ class Orchestrator:
     def _begin(self, asked: Asked, goal: str | None, wishes: Wishes) -> tuple[RunContext, RunState]:
         state, settings, within = self._state(asked, goal), self._settings, enclosing_attempt()
         check_depth(within)
+        if wishes.output is not None:
+            facilities = settings.facilities
+            kinds = facilities.kinds.asking(wishes.output, state.goals)
+            settings = replace(settings, facilities=replace(facilities, kinds=kinds))
         check_responses(settings.facilities.providers)
         tally, run_id = Tally(), settings.new_id()
         path = trace_path(nested_trace(settings.trace, within), run_id)

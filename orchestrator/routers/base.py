@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from pydantic import BaseModel
+
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Goal, Question, Reply
 from orchestrator.planner import Choice, Planner
@@ -33,6 +35,8 @@ class View:
     """Turns that the run may take at most."""
     last: str | None = None
     """Why the router must answer now, if it must."""
+    kind: type[BaseModel] | None = None
+    """What an answer of the router's own has to be the JSON of, if anything."""
 
     @property
     def question(self) -> Question:

@@ -13,6 +13,7 @@ from orchestrator.messages import Encoding, Message
 from orchestrator.pool import Agent, Model
 from orchestrator.protocol import ANSWER_TOOL, Turn, parse_tags, parse_tools, resolve_names
 from orchestrator.providers import Completion, Request, ToolSpec
+from orchestrator.requests import in_words
 from orchestrator.routers.base import View
 from orchestrator.routers.observations import observed
 from orchestrator.state import Exchange
@@ -127,7 +128,8 @@ def _system(view: View, encoding: Encoding) -> Message:
     fields = {"answer_tool": ANSWER_TOOL} if encoding == "tools" else {}
     experts = expert_lines(view.experts, view.models)
     turns = "any number of" if view.turns is None else str(view.turns)
-    return Message("system", prompt.fill(turns=turns, goal=view.state.asked, experts=experts, **fields))
+    told = prompt.fill(turns=turns, goal=view.state.asked, experts=experts, **fields)
+    return Message("system", told if view.kind is None else f"{told}\n\n{in_words(view.kind)}")
 
 
 def _tools(experts: Sequence[Agent]) -> tuple[ToolSpec, ...]:

@@ -54,10 +54,10 @@ class Kinds:
         given = cast("object", output)
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(f"cannot be {output!r}", field="output", expected="a pydantic model")
-        for goal in goals:
-            if self.types.get(goal, output) is not output:
-                raise _conflict(goal, [("the pool", self.types[goal]), ("the caller", output)], "output")
-        return replace(self, asked=output, goals=goals)
+        fitting = tuple(goal for goal in goals if self.types.get(goal, output) is output)
+        if goals[:1] != fitting[:1]:
+            raise _conflict(goals[0], [("the pool", self.types[goals[0]]), ("the caller", output)], "output")
+        return replace(self, asked=output, goals=fitting)
 
 
 UNTYPED = Kinds()
