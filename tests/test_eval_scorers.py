@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from orchestrator.errors import ConfigError, ProviderError
 from orchestrator.evals.assertions import broken_assertions, called
 from orchestrator.evals.cases import EvalCase, Expect
-from orchestrator.evals.scorers import SCORERS, last_number, recorded_score, scorer_named, squad_words
+from orchestrator.evals.scorers import (
+    SCORERS,
+    Scored,
+    as_scorer,
+    last_number,
+    recorded_score,
+    scorer_named,
+    squad_words,
+)
 from orchestrator.evals.shapes import check_schema, misfits
 from tests.experts import Sold, Vendor, sold
 from tests.runs import Ran, ask
@@ -310,3 +318,25 @@ def test_an_unknown_cost_breaks_a_limit_on_cost(tmp_path: Path) -> None:
     unknown = ran.decision.model_copy(update={"cost_usd": None})
     assert broken_assertions(limit, unknown, ()) == ("max_cost_usd: expected at most $0.001, was unknown",)
     assert broken_assertions(limit, ran.decision, ()) == ("max_cost_usd: expected at most $0.001, was $0.01",)
+
+
+def test_a_plain_function_scores() -> None:
+    def half(answer: str, case: EvalCase) -> float:
+        return 0.5 if answer in case.reference else False
+
+    scorer = as_scorer(half)
+    assert (scorer.name, scorer.score("b", case("b")).score) == ("half", 0.5)
+    assert scorer.score("c", case("b")) == Scored(0.0, "half gave False")
+    assert as_scorer(scorer) is scorer
+
+
+@pytest.mark.parametrize("given", [2, -0.1, float("nan"), "right", None])
+def test_a_function_that_gives_no_score_is_told(given: object) -> None:
+    def odd(answer: str, case: EvalCase) -> float:
+        del answer, case
+        return given  # pyright: ignore[reportReturnType]
+
+    with pytest.raises(ConfigError, match=r"scorer odd.*a number from 0 to 1"):
+        as_scorer(odd).score("x", case("x"))
+    with pytest.raises(ConfigError, match="is no scorer"):
+        as_scorer(5)  # pyright: ignore[reportArgumentType]

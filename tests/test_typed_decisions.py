@@ -203,7 +203,7 @@ def test_a_merge_of_ones_own_that_gives_something_else_gives_way(tmp_path: Path)
         return "a city"
 
     decision, _ = asked(Orchestrator(panel(BERN, BERN), analyses=2, merge=shrug, trace=tmp_path), tmp_path)
-    assert (decision.output, decision.method, decision.status) == (BERN, "vote", "degraded")
+    assert (decision.output, decision.method, decision.status) == (BERN, "fallback", "degraded")
     assert "is no City" in decision.reasons[0]
 
 

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
 
 __all__ = ["route", "run"]
 
+HIDDEN = ("value", "instance")
+"""Fields of a decision that `--json` leaves out: `answer` says the same."""
+
 
 def run(
     context: typer.Context,
@@ -209,7 +212,7 @@ def _announce(orchestrator: Orchestrator, screen: Screen) -> None:
 def _say(decision: Decision, trace: str | None, screen: Screen) -> None:
     """The result for machines, or for whoever wants the answer alone."""
     if screen.json:
-        fields = {name: getattr(decision, name) for name in type(decision).model_fields if name != "value"}
+        fields = {name: getattr(decision, name) for name in type(decision).model_fields if name not in HIDDEN}
         usage = {"input_tokens": decision.usage.input_tokens, "output_tokens": decision.usage.output_tokens}
         screen.data({**fields, "usage": usage, "trace": trace})
     elif screen.quiet and decision.answer is not None:

@@ -9,7 +9,7 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
@@ -35,6 +35,8 @@ __all__ = [
     "Regex",
     "Scored",
     "Scorer",
+    "ScorerFunction",
+    "as_scorer",
     "last_number",
     "recorded_score",
     "scorer_named",
@@ -64,6 +66,35 @@ class Scorer(Protocol):
     def score(self, answer: str, case: EvalCase) -> Scored:
         """How right the answer is; raises `ConfigError` where the case has nothing to hold it against."""
         ...
+
+
+ScorerFunction = Callable[[str, EvalCase], "float | Scored"]
+"""A plain function that scores an answer to a case; a truth value counts as 1 or 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FunctionScorer:
+    function: ScorerFunction
+    name: str
+
+    def score(self, answer: str, case: EvalCase) -> Scored:
+        """What the function gives; raises `ConfigError` where that is no score."""
+        made = cast("object", self.function(answer, case))
+        scored = Scored(float(made), f"{self.name} gave {made}") if isinstance(made, (int, float)) else made
+        if isinstance(scored, Scored) and 0 <= scored.score <= 1:
+            return scored
+        raise ConfigError(f"gave {made!r}", field=f"scorer {self.name}", expected="a number from 0 to 1, or a `Scored`")
+
+
+def as_scorer(given: Scorer | ScorerFunction) -> Scorer:
+    """A scorer from an object with `score` or from a plain function; raises `ConfigError` on anything else."""
+    found = cast("object", given)
+    if isinstance(found, Scorer) and not isinstance(found, type):
+        return found
+    if callable(found) and not isinstance(found, type):
+        return _FunctionScorer(cast("ScorerFunction", found), getattr(found, "__name__", type(found).__name__))
+    expected = "an object with a name and `score(answer, case)`, or a function of both"
+    raise ConfigError(f"{given!r} is no scorer", field="scorer", expected=expected)
 
 
 class _Rule(BaseModel):

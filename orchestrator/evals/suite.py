@@ -18,7 +18,7 @@ from orchestrator.evals.judge import Judge
 from orchestrator.evals.loaders import CASE_LOADERS, OUTCOME_LOADERS, load_outcomes
 from orchestrator.evals.matrix import Split
 from orchestrator.evals.named import located, own_object, short_name
-from orchestrator.evals.scorers import SCORERS, Scorer, scorer_named
+from orchestrator.evals.scorers import SCORERS, Scorer, as_scorer, scorer_named
 from orchestrator.pool import Pool, load_folder, load_pool
 from orchestrator.pool.descriptors import checked
 from orchestrator.providers import RecordedFile, join_recorded
@@ -286,9 +286,7 @@ def _scorer(head: _Head, here: Path, file: str, *, allow_code: bool) -> Scorer:
         if name in SCORERS:
             return scorer_named(name, made_of)
         made = own_object(located(name, here), "scorer", [*SCORERS, Code.name, Judge.name])
-        if not isinstance(made, Scorer):
-            raise ConfigError(f"`{name}` is no scorer", expected="an object with a name and `score(answer, case)`")
-        return made
+        return as_scorer(cast("Scorer", made))
     except ConfigError as error:
         field = f"suite.{error.field or 'scorer'}".replace("suite.scorer " + name, "suite.scorer")
         raise ConfigError(

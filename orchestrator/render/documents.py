@@ -41,7 +41,7 @@ def _default(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(f"{value:f}" if value.is_finite() else "null")
     if isinstance(value, BaseModel):
-        return {name: getattr(value, name) for name in type(value).model_fields}
+        return {name: getattr(value, name) for name, field in type(value).model_fields.items() if not field.exclude}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Path):
