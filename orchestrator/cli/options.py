@@ -22,6 +22,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "LIMITED",
+    "UNEXPECTED",
     "USAGE",
     "AgentsOption",
     "JsonOption",
@@ -37,7 +38,7 @@ __all__ = [
     "usd",
 ]
 
-FAILED, USAGE, LIMITED, ESCALATED, DEGRADED, INTERRUPTED = 1, 2, 4, 5, 6, 130
+FAILED, USAGE, UNEXPECTED, LIMITED, ESCALATED, DEGRADED, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
 
 OptionalPoolOption = Annotated[
     str | None,

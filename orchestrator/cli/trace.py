@@ -1,4 +1,4 @@
-"""`trace` lists runs, shows them, says why they went as they did, and verifies their files."""
+"""`trace` lists runs, shows them, says why they went as they did, compares them, and verifies their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import FAILED, JsonOption
+from orchestrator.cli.options import FAILED, UNEXPECTED, JsonOption
 
 if TYPE_CHECKING:
     from orchestrator.trace import Trace
@@ -73,6 +73,24 @@ def why(run: RunArgument = "last", *, json: JsonOption = False) -> None:
         screen.data(told)
     else:
         why_trace(trace, screen)
+
+
+@app.command()
+def diff(one: RunArgument, other: RunArgument, *, json: JsonOption = False) -> None:
+    """Say where two runs part: their first difference in routing, then outcome, then cost, calls and seconds.
+
+    Exits with 0 where both went the same way to the same decision, else with 3; money and time alone do not count.
+    """
+    from orchestrator.render import Screen, show_difference
+    from orchestrator.trace import difference
+
+    screen, first, second = Screen(json=json), _read(one), _read(other)
+    found = difference(first, second)
+    if json:
+        screen.data({"a": first.run_id, "b": second.run_id, "same": found.same, **asdict(found)})
+    else:
+        show_difference(found, (first.run_id, second.run_id), screen)
+    raise typer.Exit(0 if found.same else UNEXPECTED)
 
 
 @app.command()
