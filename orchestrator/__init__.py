@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.pool import Agent, Model, Pool, Price, Risk, expert, load_folder, load_pool
     from orchestrator.protocol import Answer, Route, Think, Turn
     from orchestrator.providers import Completion, ScriptProvider, read_recorded
+    from orchestrator.retrace import Replay, replayed
     from orchestrator.routers import LLMRouter, PlanRouter, View
     from orchestrator.tools import Claim, IdempotencyKey, Resources
 
@@ -44,6 +45,7 @@ __all__ = [
     "Price",
     "ProviderError",
     "Question",
+    "Replay",
     "Reply",
     "Resources",
     "Risk",
@@ -62,6 +64,7 @@ __all__ = [
     "load_folder",
     "load_pool",
     "read_recorded",
+    "replayed",
     "runnable_expert",
 ]
 
@@ -74,6 +77,7 @@ _HOMES = {
     "pool": ("Agent", "Model", "Pool", "Price", "Risk", "expert", "load_folder", "load_pool"),
     "protocol": ("Answer", "Route", "Think", "Turn"),
     "providers": ("Completion", "ScriptProvider", "read_recorded"),
+    "retrace": ("Replay", "replayed"),
     "routers": ("LLMRouter", "PlanRouter", "View"),
     "tools": ("Claim", "IdempotencyKey", "Resources"),
 }

@@ -26,6 +26,7 @@ from orchestrator.runtime import Enclosing, RunContext, enclosing
 from orchestrator.state import Failure, RunState, Underway, alike
 from orchestrator.tools import IdempotencyKey, Misfit, fitted
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, AttemptStarted, Replied
+from orchestrator.trace.plain import text_kept
 from orchestrator.turns import meanwhile
 from orchestrator.watch import watched
 from orchestrator.weights import health_key
@@ -93,6 +94,8 @@ class _Crew:
     working: dict[asyncio.Task[Reply | Failure], _Attempt] = field(
         default_factory=dict["asyncio.Task[Reply | Failure]", "_Attempt"]
     )
+    ended: list[int] = field(default_factory=list[int])
+    """Attempts in the order in which the trace has their ends."""
 
     def start(self) -> None:
         """Begin an attempt for every route."""
@@ -103,7 +106,7 @@ class _Crew:
         self.state = replace(self.state, attempts=self.state.attempts + len(anew), routes=())
         others = [*self.working.values(), *anew]
         for attempt in anew:
-            work = asyncio.ensure_future(_made(attempt, others, self.state, self.context))
+            work = asyncio.ensure_future(self._done(attempt, others))
             self.working[work] = attempt
         self._note()
 
@@ -119,10 +122,20 @@ class _Crew:
     async def wait(self) -> None:
         """Take in what comes first."""
         done, _ = await asyncio.wait(self.working, return_when=asyncio.FIRST_COMPLETED)
-        for work in sorted(done, key=lambda work: self.working[work].number):
+        for work in sorted(done, key=self._place):
             attempt = self.working.pop(work)
             self._take_in(work.result(), attempt)
         self._note()
+
+    async def _done(self, attempt: _Attempt, others: list[_Attempt]) -> Reply | Failure:
+        result = await _made(attempt, others, self.state, self.context)
+        self.ended.append(attempt.number)
+        return result
+
+    def _place(self, work: asyncio.Task[Reply | Failure]) -> int:
+        """The place of an attempt among those that ended; one that raised comes last."""
+        number = self.working[work].number
+        return self.ended.index(number) if number in self.ended else len(self.ended)
 
     async def dismiss(self) -> None:
         """Stop what is still being made: one of the others raised, or the run was cancelled."""
@@ -220,6 +233,7 @@ async def _made(attempt: _Attempt, attempts: list[_Attempt], state: RunState, co
             attempt=reply.attempt,
             agent=reply.agent,
             value=reply.value,
+            text=text_kept(reply.value),
             p=reply.p,
             usd=reply.cost,
             seconds=round(reply.seconds, 6),
@@ -239,12 +253,18 @@ def _with_nested(cost: Decimal | None, attempt: _Attempt, context: RunContext) -
 
 def _failure(attempt: _Attempt, error: AttemptError, paid: Paid, context: RunContext) -> Failure:
     failed = Failed(attempt.agent.name, error.kind, str(error), paid.tries)
+    doubt = attempt.agent.effects and paid.doubt
     context.journal.write(
         AttemptFailed(
-            attempt=attempt.number, agent=failed.agent, kind=failed.kind, error=failed.error, tries=failed.tries
+            attempt=attempt.number,
+            agent=failed.agent,
+            kind=failed.kind,
+            error=failed.error,
+            tries=failed.tries,
+            in_doubt=doubt,
         )
     )
-    return Failure(attempt.number, attempt.route, attempt.goal, failed, in_doubt=attempt.agent.effects and paid.doubt)
+    return Failure(attempt.number, attempt.route, attempt.goal, failed, in_doubt=doubt)
 
 
 def _call(attempt: _Attempt, retries: int, state: RunState, context: RunContext) -> Call:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -27,6 +27,9 @@ FOREIGN = re.compile(
     r"|FORCE_COLOR|CLICOLOR.*|PY_COLORS|TTY_.*|GITHUB_ACTIONS|TERMINAL_WIDTH"
 )
 """Variables of the developer's shell or of a CI machine that would change what our code does."""
+
+REPLAYS = os.environ.get("REPLAYS")
+"""A file that is told what became of every trace that the tests write: "replayed", or why it could not be."""
 
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("house")
@@ -65,6 +68,23 @@ def refuse_far_connections() -> None:
 refuse_far_connections()
 
 
+def replay_fault(path: Path) -> str | tuple[object, ...]:
+    """What replaying a file comes to: a word or the reason why it cannot be, else how the decision differs."""
+    import asyncio
+
+    from orchestrator.retrace import obstacle, replayed
+    from orchestrator.trace import read_trace
+    from orchestrator.trace.events import RunStarted
+
+    trace = read_trace(path)
+    started = trace.events[0] if trace.events else None
+    if not isinstance(started, RunStarted):
+        return "no trace"
+    if started.version == "0":
+        return "made up by a test"
+    return obstacle(trace) or asyncio.run(replayed(trace)).changes or "replayed"
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No keys, no flags, no telemetry from outside; runs are kept under `tmp_path`."""
@@ -72,6 +92,18 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if FOREIGN.fullmatch(name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def traces_replay(tmp_path: Path) -> Iterator[None]:
+    """Whatever a test's runs leave in its folder is decided the same way again from their traces alone."""
+    yield
+    for path in tmp_path.rglob("*.jsonl"):
+        fault = replay_fault(path)
+        if REPLAYS is not None:
+            with Path(REPLAYS).open("a", encoding="utf-8") as log:
+                log.write(f"{fault}\n")
+        assert not isinstance(fault, tuple), f"{path} replays otherwise: {fault}"
 
 
 @pytest.fixture(scope="session")

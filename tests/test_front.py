@@ -275,7 +275,7 @@ def test_what_a_router_raises_is_raised_and_the_trace_ended(tmp_path: Path) -> N
         Orchestrator([failing("a")], router=router, trace=tmp_path).run_sync(QUESTION)
     trace = only_trace(tmp_path)
     hold_to_the_rules(trace)
-    assert [event.type for event in trace.events][-2:] == ["returned", "run_ended"]
+    assert [event.type for event in trace.events][-3:] == ["returned", "noted", "run_ended"]
 
 
 def test_a_merge_of_ones_own_as_a_function(tmp_path: Path) -> None:

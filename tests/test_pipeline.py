@@ -179,7 +179,7 @@ def test_a_goal_without_a_path_is_demoted_before_anybody_is_called(tmp_path: Pat
     pool = Pool([cite, giving("a", "42")], goals=["cited_answer", "answer"])
     ran = ask(Orchestrator(pool, trace=tmp_path), tmp_path)
     assert (ran.decision.answer, ran.decision.status) == ("42", "degraded")
-    assert [event.type for event in ran.events][1:4] == ["demoted", "turn", "planned"]
+    assert [event.type for event in ran.events][1:5] == ["demoted", "noted", "turn", "planned"]
 
 
 def test_what_is_there_serves_a_lower_goal_that_can_no_longer_be_paid(tmp_path: Path) -> None:

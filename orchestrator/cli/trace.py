@@ -1,4 +1,4 @@
-"""`trace` lists runs, shows them, says why they went as they did, compares them, and verifies their files."""
+"""`trace` lists runs, shows them, says why they went as they did, compares and replays them, verifies their files."""
 
 from __future__ import annotations
 
@@ -90,6 +90,31 @@ def diff(one: RunArgument, other: RunArgument, *, json: JsonOption = False) -> N
         screen.data({"a": first.run_id, "b": second.run_id, "same": found.same, **asdict(found)})
     else:
         show_difference(found, (first.run_id, second.run_id), screen)
+    raise typer.Exit(0 if found.same else UNEXPECTED)
+
+
+@app.command()
+def replay(run: RunArgument = "last", *, json: JsonOption = False) -> None:
+    """Decide again from the trace alone, without calling anybody, and compare.
+
+    Exits with 0 where the decision is the same, with 3 where it is not, with 1 where the trace is torn or inconsistent,
+    and with 2 where there is nothing to replay: no content, no decision.
+    """
+    import asyncio
+
+    from orchestrator.render import Screen, show_replay
+    from orchestrator.retrace import broken, replayed
+
+    screen, trace = Screen(json=json), _read(run)
+    if fault := broken(trace):
+        screen.fail(f"cannot be replayed: {fault}")
+        raise typer.Exit(FAILED)
+    found = asyncio.run(replayed(trace))
+    if json:
+        told = {"decision": found.decision, "changes": found.changes, "taken": found.taken}
+        screen.data({"run_id": trace.run_id, "same": found.same, **told})
+    else:
+        show_replay(found, screen)
     raise typer.Exit(0 if found.same else UNEXPECTED)
 
 

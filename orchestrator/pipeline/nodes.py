@@ -20,6 +20,7 @@ from orchestrator.messages import Decision
 from orchestrator.routers import PlanRouter
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
+from orchestrator.trace.events import Noted
 from orchestrator.turns import take_turn
 
 __all__ = ["Channels", "PipelineGraph", "compiled_graph", "walk"]
@@ -69,27 +70,42 @@ async def walk(state: RunState, context: RunContext, *, langsmith: bool = False)
 async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
     run, context = state["run"], runtime.context
     context.journal.raise_fault()
+    return _noted(run, await _decided(run, context), context)
+
+
+async def _decided(run: RunState, context: RunContext) -> RunState:
+    """The state after the next turn, or with the limit that stands in its way."""
     ending = run.complete and (run.takeover or isinstance(context.router, PlanRouter))  # its end is no further turn
     turns = None if run.takeover else run.turns  # a plan ends by itself, and the turns were the router's
     if not ending and (limit := context.limit_hit(turns)):
-        return {"run": conclude_on_limit(run, context, limit)}
+        return conclude_on_limit(run, context, limit)
     until = asyncio.timeout(context.seconds_left())
     try:
         async with until:
-            return {"run": await take_turn(run, context)}
+            return await take_turn(run, context)
     except TimeoutError:
         if until.expired():
-            return {"run": conclude_on_limit(run, context, context.late())}
+            return conclude_on_limit(run, context, context.late())
         raise
 
 
 async def _consult(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
-    runtime.context.journal.raise_fault()
-    return {"run": await consult(state["run"], runtime.context)}
+    run, context = state["run"], runtime.context
+    context.journal.raise_fault()
+    return _noted(run, await consult(run, context), context)
 
 
 async def _heal(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
-    return {"run": await heal(state["run"], runtime.context)}
+    run, context = state["run"], runtime.context
+    return _noted(run, await heal(run, context), context)
+
+
+def _noted(before: RunState, after: RunState, context: RunContext) -> dict[str, RunState]:
+    """The state after a node, with what it adds to the decision's reasons written down: both lists only grow."""
+    reasons, shortfalls = after.reasons[len(before.reasons) :], after.shortfalls[len(before.shortfalls) :]
+    if reasons or shortfalls:
+        context.journal.write(Noted(reasons=reasons, shortfalls=shortfalls, halted=after.halted))
+    return {"run": after}
 
 
 async def _merge(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Decision]:

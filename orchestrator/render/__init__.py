@@ -1,6 +1,6 @@
 """The terminal: live runs, traces, tables and machine-readable documents."""
 
-from orchestrator.render.differences import show_difference
+from orchestrator.render.differences import show_difference, show_replay
 from orchestrator.render.documents import document, line
 from orchestrator.render.live import LiveRun
 from orchestrator.render.requests import show_request
@@ -20,6 +20,7 @@ __all__ = [
     "list_traces",
     "rows_table",
     "show_difference",
+    "show_replay",
     "show_request",
     "show_trace",
     "story_lines",

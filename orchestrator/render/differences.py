@@ -10,10 +10,11 @@ from rich.text import Text
 from orchestrator.messages import Dissent, Message, Usage
 from orchestrator.render.columns import Folded
 from orchestrator.render.screen import Screen, money, plain, seconds
-from orchestrator.render.story import WHOLE
+from orchestrator.render.story import WHOLE, decision_lines
+from orchestrator.retrace import Replay
 from orchestrator.trace import Change, Difference, Fork
 
-__all__ = ["show_difference"]
+__all__ = ["show_difference", "show_replay"]
 
 _WORDS = {
     "cost_usd": "cost",
@@ -33,6 +34,16 @@ def show_difference(found: Difference, names: tuple[str, str], screen: Screen) -
         screen.show(Text.assemble(("outcome   ", "head"), ("the same decision", "ok")))
     _show_changes("outcome", found.outcome, screen)
     _show_changes("took", found.figures, screen)
+
+
+def show_replay(replay: Replay, screen: Screen) -> None:
+    """Say what a replay decided, and in what that differs from what was recorded."""
+    screen.show(decision_lines(replay.decision))
+    for told in replay.taken:
+        screen.show(Folded(Text.assemble(("taken     ", "head"), (told, "detour"))))
+    _show_changes("differs", replay.changes, screen)
+    if replay.same:
+        screen.show(Text.assemble(("replayed  ", "head"), ("the same decision, from the trace alone", "ok")))
 
 
 def _show_fork(fork: Fork | None, screen: Screen) -> None:

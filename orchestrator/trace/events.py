@@ -25,6 +25,7 @@ __all__ = [
     "Monitored",
     "NameResolved",
     "Nested",
+    "Noted",
     "Planned",
     "Purpose",
     "Replied",
@@ -222,6 +223,8 @@ class Replied(_Event):
     attempt: int
     agent: str
     value: Annotated[Any, PlainSerializer(plain, when_used="json")]
+    text: str | None = None
+    """The value as people and merges read it, where its JSON would read otherwise."""
     p: float
     usd: Decimal | None
     seconds: float
@@ -240,6 +243,8 @@ class AttemptFailed(_Event):
     kind: FailureKind
     error: str
     tries: int
+    in_doubt: bool = False
+    """It may have had its effect all the same."""
 
 
 class AttemptCancelled(_Event):
@@ -341,7 +346,21 @@ class Merged(_Event):
     answer: str | None
     support: tuple[str, ...]
     dissent: tuple[Dissent, ...]
+    confidence: float | None = None
     reasons: tuple[str, ...] = ()
+    gave_way: str | None = None
+    """Why the merge that was asked for gave way to this one, if it did."""
+
+
+class Noted(_Event):
+    """What the decision will say of how the run went, as soon as it is known."""
+
+    type: Literal["noted"] = "noted"
+    reasons: tuple[str, ...] = ()
+    shortfalls: tuple[str, ...] = ()
+    """The same, and it makes the decision degraded."""
+    halted: bool = False
+    """The run stops for a person, whatever is there."""
 
 
 class RunEnded(_Event):
@@ -375,6 +394,7 @@ Event = Annotated[
     | BreakerChanged
     | Waited
     | Monitored
+    | Noted
     | Merged
     | RunEnded,
     Field(discriminator="type"),

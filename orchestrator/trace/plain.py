@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from math import isfinite
 from typing import cast
@@ -11,13 +11,32 @@ from typing import cast
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-__all__ = ["plain"]
+__all__ = ["Kept", "plain", "text_kept"]
 
 DEEPEST = 100
 """Levels of lists and tables that are kept; readers of JSON give up not far below."""
 LONGEST_INTEGER = 14_000
 """Bits of a number that is kept as such; readers of JSON take 4,300 digits."""
 LEFT_OUT = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An artifact read back from a trace: its JSON, and the text that it read as."""
+
+    value: object
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def text_kept(value: object) -> str | None:
+    """The text of an artifact where what a trace keeps of it would read otherwise; None for a text itself."""
+    if isinstance(value, str):
+        return None
+    kept = to_jsonable_python(plain(value))
+    return str(value) if isinstance(kept, str) or str(kept) != str(value) else None
 
 
 def plain(value: object, above: tuple[int, ...] = ()) -> object:
@@ -57,6 +76,8 @@ def _key(key: object) -> str:
 
 def _opened(value: object, inside: tuple[int, ...]) -> object:
     """A record by its fields, dates and the like in their usual form, anything else as Python shows it."""
+    if isinstance(value, Kept):
+        return plain(value.value, inside)
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name), inside) for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):

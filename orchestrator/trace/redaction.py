@@ -20,12 +20,14 @@ from orchestrator.trace.events import (
     Monitored,
     NameResolved,
     Nested,
+    Noted,
     Planned,
     Replied,
     Rerouted,
     Returned,
     RunEnded,
     RunStarted,
+    SignalGiven,
     Superseded,
     TakenOver,
     TryEnded,
@@ -70,14 +72,15 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
         case AttemptFailed():
             return {"error": LEFT_OUT}
         case Replied():
-            return {"value": None, "evidence": (), "eliminated": ()}
+            return {"value": None, "text": None, "evidence": (), "eliminated": ()}
         case Waited():
             return {"goal": _goal(event.goal)}
         case Monitored():
-            board = (each.model_copy(update={"why": LEFT_OUT, "payload": {}}) for each in event.board)
-            return {"board": tuple(board)}
+            return {"board": tuple(map(_signal, event.board))}
         case Merged():
-            return {"answer": None, "dissent": (), "reasons": ()}
+            return {"answer": None, "dissent": (), "reasons": (), "gave_way": event.gave_way and LEFT_OUT}
+        case Noted():
+            return {"reasons": _told(event.reasons), "shortfalls": _told(event.shortfalls)}
         case Escalated() | Returned() | Superseded():
             return {"reason": _heading(event.reason)}
         case RunEnded():
@@ -89,6 +92,10 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
             return {}
         case _:
             assert_never(event)
+
+
+def _signal(given: SignalGiven) -> SignalGiven:
+    return given.model_copy(update={"why": LEFT_OUT, "payload": {}})
 
 
 def _goal(goal: Goal) -> Goal:
@@ -107,9 +114,13 @@ def _decision(decision: Decision) -> Decision:
         "dissent": (),
         "value": None,
         "failed": tuple(replace(failed, error=LEFT_OUT) for failed in decision.failed),
-        "reasons": tuple(dict.fromkeys(map(_own_words, decision.reasons))),
+        "reasons": _told(decision.reasons),
     }
     return decision.model_copy(update=update)
+
+
+def _told(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_own_words, reasons)))
 
 
 def _own_words(reason: str) -> str:
