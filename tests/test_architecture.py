@@ -40,6 +40,7 @@ DOORS = {
     "networkx": "orchestrator.graph",
     "numpy": "orchestrator.evals.arrays",
     "openai": "orchestrator.providers.openai",
+    "opentelemetry": "orchestrator.otel",
     "pint": "orchestrator.tools",
     "rich": "orchestrator.render",
     "scipy": "orchestrator.evals.stats",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from orchestrator.cli.run_options import (
     ModelOption,
     NoContentOption,
     NoTraceOption,
+    OtelOption,
     PreferName,
     PreferOption,
     QuestionArgument,
@@ -53,10 +55,13 @@ from orchestrator.cli.run_options import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from orchestrator.cli.wanted import Wanted
     from orchestrator.messages import Decision
     from orchestrator.pipeline import Orchestrator
     from orchestrator.render import Screen
+    from orchestrator.trace import Listener
 
 __all__ = ["route", "run"]
 
@@ -96,6 +101,7 @@ def run(
     trace: TraceOption = None,
     no_trace: NoTraceOption = False,
     no_content: NoContentOption = False,
+    otel: OtelOption = False,
     stream: StreamOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -112,7 +118,7 @@ def run(
         other = "--no-content" if no_content else "--recorded"
         raise typer.BadParameter(f"--thread keeps questions and decisions, and does not go with {other}")
     wanted = Wanted.of(context.params, trace=trace or not no_trace)
-    decision = _asked(wanted, Screen(json=json, quiet=quiet), stream=stream, thread=thread)
+    decision = _asked(wanted, Screen(json=json, quiet=quiet), stream=stream, thread=thread, otel=otel)
     raise typer.Exit(_code(decision, strict=strict))
 
 
@@ -162,7 +168,7 @@ def route(
     raise typer.Exit(0 if told.choices[0].plan or told.request else ESCALATED)
 
 
-def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None) -> Decision:
+def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None, otel: bool) -> Decision:
     """Run the question with its events on screen."""
     import asyncio
 
@@ -177,10 +183,9 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None) 
     if cassette is None:
         _announce(orchestrator, screen)
     try:
-        with LiveRun(screen, streaming=stream) as live:
-            decision = asyncio.run(
-                whom.run(asked, goal=wanted.goal, listeners=[live], on_text=live.text if stream else None)
-            )
+        with LiveRun(screen, streaming=stream) as live, _spans(otel=otel) as spans:
+            text = live.text if stream else None
+            decision = asyncio.run(whom.run(asked, goal=wanted.goal, listeners=[live, *spans], on_text=text))
     except KeyboardInterrupt:
         screen.note("interrupted; the trace up to here is whole")
         raise typer.Exit(INTERRUPTED) from None
@@ -199,6 +204,15 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None) 
     if cassette is not None:
         cassette.finish()
     return decision
+
+
+def _spans(*, otel: bool) -> AbstractContextManager[list[Listener]]:
+    """Who posts spans of the run: nobody, unless asked for."""
+    if not otel:
+        return nullcontext([])
+    from orchestrator.otel import exporting
+
+    return exporting()
 
 
 def _announce(orchestrator: Orchestrator, screen: Screen) -> None:

@@ -148,6 +148,9 @@ ThreadOption = Annotated[
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 6 where the decision is degraded.")]
 TraceOption = Annotated[Path | None, typer.Option("--trace", help="Write the trace here.", metavar="FILE")]
 NoTraceOption = Annotated[bool, typer.Option("--no-trace", help="Write no trace.")]
+OtelOption = Annotated[
+    bool, typer.Option("--otel", help="Post the run's spans by OTLP to where OTEL_EXPORTER_OTLP_… says.")
+]
 NoContentOption = Annotated[bool, typer.Option("--no-content", help="Leave questions and answers out of the trace.")]
 StreamOption = Annotated[bool, typer.Option("--stream", help="Show what router and merge agent write as it arrives.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")]

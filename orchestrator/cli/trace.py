@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -152,6 +153,42 @@ def verify(
     else:
         _say(trace, verdict.faults, anchored=verdict.anchored, ended=verdict.ended)
     raise typer.Exit(0 if verdict.passed else FAILED)
+
+
+@app.command()
+def export(
+    run: RunArgument = "last",
+    *,
+    otel: Annotated[
+        Path | None, typer.Option("--otel", help="Write its spans as OTLP JSON; `-` is stdout.", metavar="FILE|-")
+    ] = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print it as a flow chart in Mermaid's text.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as one page that needs nothing else.", metavar="FILE")
+    ] = None,
+    content: Annotated[
+        bool, typer.Option("--content", help="With --otel: questions, thoughts and replies as well.")
+    ] = False,
+) -> None:
+    """Hand a run on: as spans of OpenTelemetry, as a flow chart, as a page."""
+    if (otel is not None) + mermaid + (html is not None) != 1:
+        raise typer.BadParameter("name one of --otel FILE, --mermaid and --html FILE")
+    if content and otel is None:
+        raise typer.BadParameter("--content goes with --otel; the others always show it")
+    from orchestrator import render
+
+    trace = _read(run)
+    if not trace.events:
+        raise typer.BadParameter(f"{trace.path} holds no event")
+    if mermaid:
+        sys.stdout.write(render.mermaid(trace))
+    elif html is not None:
+        html.write_text(render.run_page(trace), encoding="utf-8", errors="backslashreplace")
+    elif otel is not None:
+        from orchestrator.otel import otlp
+
+        text = render.document(otlp(trace, content=content)) + "\n"
+        sys.stdout.write(text) if str(otel) == "-" else otel.write_text(text, encoding="utf-8")
 
 
 def _say(trace: Trace, faults: tuple[str, ...], *, anchored: bool | None, ended: bool) -> None:

@@ -102,6 +102,7 @@ class Settings:
     sleep: Callable[[float], Awaitable[None]]
     new_id: Callable[[], str]
     langsmith: bool
+    listeners: tuple[Listener, ...]
     seed: int | None
 
 

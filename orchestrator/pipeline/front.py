@@ -91,7 +91,8 @@ class Orchestrator:
 
     `pool` is a `Pool` or its members. `trace` says where runs are written: True for the usual folder, a folder, a
     file that ends in `.jsonl`, or False for nowhere. `provide` holds what experts ask for by its class, as a list of
-    objects or by class; no model and no trace sees it. Raises `ConfigError` where the parts do not fit.
+    objects or by class; no model and no trace sees it. `listeners` are told every event of every run. Raises
+    `ConfigError` where the parts do not fit.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Orchestrator:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         new_id: Callable[[], str] | None = None,
         langsmith: bool = False,
+        listeners: Iterable[Listener] = (),
         seed: int | None = None,
     ) -> None:
         members = pool if isinstance(pool, Pool) else Pool(pool)
@@ -153,6 +155,7 @@ class Orchestrator:
             sleep=sleep,
             new_id=new_id or (lambda: fresh_id(clocks)),
             langsmith=langsmith,
+            listeners=tuple(listeners),
             seed=seed,
         )
 
@@ -376,7 +379,7 @@ class Orchestrator:
         check_responses(settings.facilities.providers)
         tally, run_id = Tally(), settings.new_id()
         path = trace_path(nested_trace(settings.trace, within), run_id)
-        listeners = (tally, *wishes.listeners, *([Mirror(within)] if within else []))
+        listeners = (tally, *settings.listeners, *wishes.listeners, *([Mirror(within)] if within else []))
         content = settings.content and (within is None or within.context.journal.content)
         try:
             journal = Journal(run_id, path, now=settings.clocks.wall, content=content, listeners=listeners)

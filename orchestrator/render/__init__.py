@@ -3,7 +3,9 @@
 from orchestrator.render.differences import show_difference, show_replay
 from orchestrator.render.documents import document, line
 from orchestrator.render.live import LiveRun
+from orchestrator.render.mermaid import mermaid
 from orchestrator.render.requests import show_request
+from orchestrator.render.run_page import run_page
 from orchestrator.render.screen import OutputFailed, Screen
 from orchestrator.render.story import show_trace, story_lines
 from orchestrator.render.tables import choices_table, formula, list_traces, rows_table, trace_row
@@ -18,7 +20,9 @@ __all__ = [
     "formula",
     "line",
     "list_traces",
+    "mermaid",
     "rows_table",
+    "run_page",
     "show_difference",
     "show_replay",
     "show_request",
