@@ -10,17 +10,19 @@ from pydantic import BaseModel, JsonValue
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.budget import Ledger
+from orchestrator.confidence import ballot_of
 from orchestrator.lower import doubts
-from orchestrator.merge import MergeRule, merge_named
+from orchestrator.merge import MergeRule, canonical, merge_named, sided
 from orchestrator.merging import Merging, merged_by
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
+from orchestrator.routers import BallotRouter, Settling
 from orchestrator.runtime import RunContext, Tally
 from orchestrator.state import RunState
 from orchestrator.tools import Kinds, Misfit, fitted
 from orchestrator.trace.events import Merged
 from orchestrator.trace.plain import plain
 
-__all__ = ["Took", "conclude", "decided", "gathered", "rule_of"]
+__all__ = ["Took", "conclude", "decided", "gathered"]
 
 ROUTER = "router"
 
@@ -62,6 +64,9 @@ def decided(state: RunState, replies: list[Reply], merging: Merging | None, took
         return _decision(state, None, "escalated", None, took)
     late = () if merging.gave_way is None else (merging.gave_way,)
     state = replace(state, shortfalls=(*state.shortfalls, *late, *_missing_analyses(state, replies)))
+    if merging.abstained is not None:
+        state = replace(state, shortfalls=(merging.abstained, *state.shortfalls))
+        return _decision(state, merging, "escalated", None, took)
     status: Status = "degraded" if state.shortfalls else "answered"
     value = _value(merging.analysis, replies, took.kinds.of(state.goal))
     return _decision(state, merging, status, value, took)
@@ -69,11 +74,12 @@ def decided(state: RunState, replies: list[Reply], merging: Merging | None, took
 
 async def _written(state: RunState, replies: list[Reply], context: RunContext) -> Merging:
     """The replies merged, and that written down."""
-    rule = rule_of(state, context.merge)
+    rule = _rule(state, context)
     if context.set_aside is not None:
         context.ledger.give_back(context.set_aside)
-    merging = await merged_by(rule, state, replies, context)
-    merged = merging.analysis
+    merging = _settled(state, replies, context) or await merged_by(rule, state, replies, context)
+    merged = replace(merging.analysis, confidence=_confidence(merging.analysis, state, replies, context))
+    merging = replace(merging, analysis=merged, abstained=_abstains(merged, context))
     context.journal.write(
         Merged(
             method=merging.method,
@@ -83,9 +89,36 @@ async def _written(state: RunState, replies: list[Reply], context: RunContext) -
             confidence=merged.confidence,
             reasons=merged.reasons,
             gave_way=merging.gave_way,
+            abstained=merging.abstained,
         )
     )
     return merging
+
+
+def _confidence(merged: Analysis, state: RunState, replies: list[Reply], context: RunContext) -> float | None:
+    """The calibrated confidence of a decision; None without a calibration, or where it has nothing to go by."""
+    if context.confidence is None:
+        return None
+    experts = [reply for reply in replies if reply.agent != ROUTER]
+    return context.confidence.confidence(ballot_of(state.question, experts, merged.answer, canonical))
+
+
+def _abstains(merged: Analysis, context: RunContext) -> str | None:
+    """Why a decision is not given, if it is not sure enough."""
+    least, sure = context.abstain_below, merged.confidence
+    if least is None or (sure is not None and sure >= least):
+        return None
+    told = "has no score to judge it by" if sure is None else f"has a confidence of {sure:.3f}"
+    return f"abstained: the answer by {len(merged.support)} in support {told}, and {least:g} was asked for"
+
+
+def _settled(state: RunState, replies: list[Reply], context: RunContext) -> Merging | None:
+    """What a router that settles the decision itself makes of the replies; None where a merge is to."""
+    router = context.router
+    if context.merge is not None or state.answer or not isinstance(router, Settling):
+        return None
+    chosen = router.settled(state.question, replies, canonical)
+    return Merging(sided(chosen.text, state.question, replies), context.router.name)
 
 
 def _typed(replies: list[Reply], kind: type[BaseModel]) -> list[Reply]:
@@ -106,13 +139,14 @@ def _replies(state: RunState) -> list[Reply]:
     return own
 
 
-def rule_of(state: RunState, wanted: MergeRule | None) -> MergeRule:
+def _rule(state: RunState, context: RunContext) -> MergeRule:
     """The merge that is wanted, else the default of who decided and how many analyses were asked for."""
-    if wanted is not None:
-        return wanted
+    if context.merge is not None:
+        return context.merge
     if state.answer:
         return merge_named("router")
-    return merge_named("first" if state.analyses == 1 else "vote")
+    alone = state.analyses == 1 and not isinstance(context.router, BallotRouter)
+    return merge_named("first" if alone else "vote")
 
 
 def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:
@@ -136,7 +170,7 @@ def _decision(state: RunState, merging: Merging | None, status: Status, value: J
     ledger, tally, asked = took.ledger, took.tally, took.kinds.asked
     merged = merging.analysis if merging else None
     decision = Decision(
-        answer=merged.answer if merged else None,
+        answer=merged.answer if merged and status != "escalated" else None,
         status=status,
         goal=state.goal,
         method=merging.method if merging else None,
@@ -156,7 +190,7 @@ def _decision(state: RunState, merging: Merging | None, status: Status, value: J
         seconds=round(took.seconds, 6),
         run_id=took.run_id,
         value=value,
-        instance=fitted(merged.answer, asked) if merged and asked else None,
+        instance=fitted(merged.answer, asked) if merged and asked and status != "escalated" else None,
     )
     return _writable(decision)
 

@@ -30,6 +30,8 @@ class Merging:
     method: str
     gave_way: str | None = None
     """Why the merge that was asked for did not, and what decided in its place."""
+    abstained: str | None = None
+    """Why what was decided is not given, where it is not sure enough."""
 
 
 async def merged_by(rule: MergeRule, state: RunState, replies: list[Reply], context: RunContext) -> Merging:

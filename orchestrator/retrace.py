@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from orchestrator.budget import Ledger
-from orchestrator.decision import Took, decided, gathered, rule_of
+from orchestrator.decision import Took, decided, gathered
 from orchestrator.errors import ConfigError
 from orchestrator.merge import MERGES, fallen_back, merge_named
 from orchestrator.merging import Merging
@@ -119,17 +119,18 @@ async def _merged(
     gave_way = written.gave_way if written else None
     if written and gave_way:
         instead = replace(fallen_back(state.question, replies, gave_way), reasons=())
-        return Merging(instead, written.method, gave_way), ()
-    if started.merge == "default" or started.merge.partition(":")[0] in MERGES:
-        rule = rule_of(state, None if started.merge == "default" else merge_named(started.merge))
-        return Merging(await rule.merge(state.question, replies), rule.name), ()
+        return Merging(replace(instead, confidence=written.confidence), written.method, gave_way, written.abstained), ()
     if written is None:
         return None, ()
+    if started.merge in {"default", written.method} and written.method.partition(":")[0] in MERGES:
+        rule = merge_named(written.method)
+        merged = replace(await rule.merge(state.question, replies), confidence=written.confidence)
+        return Merging(merged, rule.name, abstained=written.abstained), ()
     merged = Analysis(
         written.answer or "", written.support, written.dissent, written.confidence, reasons=written.reasons
     )
     told = f"the merge {written.method} asked a model or is the caller's own: what it made of the replies is recorded"
-    return Merging(merged, written.method), (told,)
+    return Merging(merged, written.method, abstained=written.abstained), (told,)
 
 
 def _state(started: RunStarted, events: Iterable[Event]) -> RunState:

@@ -12,6 +12,7 @@ from time import monotonic, time
 from typing import Literal
 
 from orchestrator.budget import Ledger, Reservation
+from orchestrator.confidence import Calibration
 from orchestrator.errors import AttemptError, FailureKind
 from orchestrator.health import Clock
 from orchestrator.merge import MergeRule
@@ -136,6 +137,10 @@ class RunContext:
     """What is kept for the merge agent's call."""
     on_text: OnStream | None = None
     """Is told what router and merge agent write, as it arrives."""
+    confidence: Calibration | None = None
+    """What makes a probability of a decision's score."""
+    abstain_below: float | None = None
+    """Confidence below which a decision becomes an escalation."""
     within: Enclosing | None = None
     """The attempt of another run that this one takes place in."""
 

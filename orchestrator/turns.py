@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from orchestrator.errors import AttemptError, ConfigError, nearest
+from orchestrator.merge import canonical
 from orchestrator.messages import Goal
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route, Turn
@@ -76,6 +77,7 @@ def _view(state: RunState, context: RunContext) -> View:
         turns=context.turns,
         last=_last(state, context),
         kind=context.facilities.kinds.of(state.goal),
+        label_of=canonical,
     )
 
 

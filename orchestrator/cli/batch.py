@@ -79,7 +79,7 @@ def batch(
     router_model: RouterModelOption = None,
     model: ModelOption = None,
     merge: MergeOption = None,
-    analyses: AnalysesOption = 1,
+    analyses: AnalysesOption = "1",
     goal: GoalOption = None,
     prefer: PreferOption = PreferName.balanced,
     max_tokens: TokensOption = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.eval_calibrate import calibrate
 from orchestrator.cli.eval_replay import replay
 from orchestrator.cli.eval_runs import (
     Ends,
@@ -28,6 +29,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Is a router worth its money? Suites, baselines, intervals, a verdict.", no_args_is_help=True)
 
 app.command("replay")(replay)
+app.command("calibrate")(calibrate)
 
 RunArgument = Annotated[str, typer.Argument(help="An eval: its name, the beginning of it, a folder, or `last`.")]
 AllowCode = Annotated[

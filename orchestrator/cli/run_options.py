@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+ROUTERS = ("llm", "plan", "cascade")
+"""Routers of the command line, beside `cascade:P`."""
 
-class RouterName(StrEnum):
-    """Routers of the command line."""
 
-    llm = "llm"
-    plan = "plan"
+def _analyses(given: str) -> int | str:
+    word, mark, number = given.partition(":")
+    counted = number if mark else given
+    if (word == "auto" and not mark) or (counted.isdecimal() and int(counted) > 0 and (not mark or word == "auto")):
+        return given if word == "auto" else int(given)
+    raise typer.BadParameter(f"'{given}' is no whole number of at least 1, 'auto' or 'auto:K'.")
 
 
 class PreferName(StrEnum):
@@ -32,20 +36,26 @@ GoalOption = Annotated[str | None, typer.Option("--goal", help="Artifact that is
 
 def router_name(given: str) -> str:
     """A router of the command line, or the name of one that an installed package offers."""
-    if given in list(RouterName):
-        return RouterName(given)
+    if given in ROUTERS or _is_threshold(given):
+        return given
     from orchestrator.errors import nearest
     from orchestrator.pool.plugins import plugin_names
 
-    offered = plugin_names("routers")
-    if given in offered:
+    names = [*ROUTERS, *plugin_names("routers")]
+    if given in names:
         return given
-    names = [*RouterName, *offered]
     hint = nearest(given, names)
-    raise typer.BadParameter(
-        f"{given!r} is not one of {', '.join(repr(str(name)) for name in names)}"
-        + (f"; did you mean `{hint}`?" if hint else ""),
-    )
+    known = ", ".join(repr(name) for name in (*names, "cascade:P"))
+    told = f"{given!r} is not one of {known} with P from 0 to 1" + (f"; did you mean `{hint}`?" if hint else "")
+    raise typer.BadParameter(told)
+
+
+def _is_threshold(given: str) -> bool:
+    word, mark, number = given.partition(":")
+    try:
+        return word == "cascade" and bool(mark) and 0 <= float(number) <= 1
+    except ValueError:
+        return False
 
 
 RouterOption = Annotated[
@@ -53,8 +63,9 @@ RouterOption = Annotated[
     typer.Option(
         "--router",
         parser=router_name,
-        metavar="[llm|plan|NAME]",
-        help="Who decides what happens next: llm where a model for it is found, else plan; or a plug-in's name.",
+        metavar="[llm|plan|cascade[:P]|NAME]",
+        help="Who decides what happens next: llm where a model for it is found, else plan; cascade asks from cheap to "
+        "dear, cascade:P until one is P sure; or a plug-in's name.",
         show_default=False,
     ),
 ]
@@ -76,7 +87,25 @@ MergeOption = Annotated[
         show_default=False,
     ),
 ]
-AnalysesOption = Annotated[int, typer.Option("--analyses", help="Distinct experts to ask.", min=1, metavar="K")]
+AnalysesOption = Annotated[
+    str,
+    typer.Option(
+        "--analyses",
+        help="Distinct experts to ask: K, auto for as many as are worth it, or auto:K for a vote of K that ends early.",
+        callback=_analyses,
+        metavar="K|auto[:K]",
+    ),
+]
+ConfidenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--confidence", help="What scores are worth: a file of `eval calibrate`.", metavar="FILE", dir_okay=False
+    ),
+]
+AbstainOption = Annotated[
+    float | None,
+    typer.Option("--abstain-below", help="Escalate a decision of lower confidence.", min=0.0, max=1.0, metavar="P"),
+]
 PreferOption = Annotated[PreferName, typer.Option("--prefer", help="What money is worth against quality.")]
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="USD that the run may spend at most.", metavar="USD", show_default=False)

@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.cli.missing import VENDOR_KEYS, check_keys, key_name, named_model
 from orchestrator.cli.options import fault_injector, pool_of, question_of, silence_warnings, usd
-from orchestrator.cli.run_options import PreferName, RouterName, check_cassette
+from orchestrator.cli.run_options import PreferName, check_cassette
 
 if TYPE_CHECKING:
     from orchestrator.messages import Message, Question
@@ -39,7 +39,9 @@ class Wanted:
     model: list[str] | None = None
     goal: str | None = None
     prefer: PreferName = PreferName.balanced
-    analyses: int = 1
+    analyses: int | str = 1
+    confidence: Path | None = None
+    abstain_below: float | None = None
     docs: Path | None = None
     table: list[Path] | None = None
     recorded: Path | None = None
@@ -127,6 +129,8 @@ def _orchestrator(wanted: Wanted, parts: Parts) -> Orchestrator:
         faults=fault_injector(wanted.fail or [], list(parts.pool.agents)),
         trace=wanted.trace,
         content=not wanted.no_content,
+        confidence=wanted.confidence,
+        abstain_below=wanted.abstain_below,
     )
 
 
@@ -155,7 +159,7 @@ def composed(wanted: Wanted) -> Parts:
     pool = pool_of(wanted.pool, wanted.agents)
     members = _named([*pool.models.values(), *pool.agents.values()])
     router, merger = pool.router, pool.merger
-    if wanted.pool is None and wanted.router != RouterName.plan:
+    if wanted.pool is None and wanted.router != "plan":
         cloud = load_pool("cloud", (), plugins=False)
         experts = {n: a for n, a in cloud.agents.items() if a.model and _reachable(cloud.models[a.model], wanted)}
         members = _named([*cloud.models.values(), *experts.values()]) | members
@@ -232,13 +236,13 @@ def _with_cassette(parts: Parts, wanted: Wanted) -> Parts:
 
 def _router(wanted: Wanted, pool: Pool) -> str:
     """The router that is wanted, or the best that is there: a model where one is named and reachable, else the plan."""
-    if wanted.router not in (None, *RouterName):
-        return str(wanted.router)
-    if wanted.router == RouterName.plan or wanted.recorded is not None:
+    if wanted.router not in (None, "llm"):
+        return wanted.router
+    if wanted.recorded is not None:
         return "plan"
-    if wanted.router == RouterName.llm or wanted.router_model is not None:
+    if wanted.router == "llm" or wanted.router_model is not None:
         return _named_router(wanted, pool)
-    if wanted.analyses > 1:  # several analyses are the plan's to ask for; a model decides itself whom it asks
+    if wanted.analyses != 1:  # several analyses are the plan's to ask for; a model decides itself whom it asks
         return "plan"
     return "llm" if pool.router is not None and _reachable(pool.models[pool.router], wanted) else "plan"
 

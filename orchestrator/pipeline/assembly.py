@@ -16,6 +16,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from orchestrator.budget import Budget, Ledger, Reservation
+from orchestrator.confidence import Calibration, read_calibration
 from orchestrator.content import Prompt, load_prompt
 from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
 from orchestrator.health import NestedHealth
@@ -48,7 +49,18 @@ from orchestrator.providers import (
 from orchestrator.providers.anthropic import AnthropicProvider
 from orchestrator.providers.functions import ProviderFunction, as_provider
 from orchestrator.providers.openai import OpenAIProvider
-from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, View, as_router
+from orchestrator.routers import (
+    BallotRouter,
+    CascadeRouter,
+    LLMRouter,
+    PlanRouter,
+    Router,
+    RouterFunction,
+    View,
+    WidthRouter,
+    as_router,
+    cascade_named,
+)
 from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
 from orchestrator.tools import Kinds
@@ -58,11 +70,13 @@ from orchestrator.version import __version__
 from orchestrator.weights import Facilities, Weigher
 
 __all__ = [
+    "Analyses",
     "Settings",
     "Wishes",
     "budget_of",
     "check_prices",
     "check_responses",
+    "confidence_of",
     "context_of",
     "doors",
     "first_request",
@@ -79,6 +93,11 @@ TURNS_OF_A_ROUTER = 12
 """Turns of a router that is not the plan router, where the budget names none; the plan router ends by itself."""
 SAFE_BUDGET = Decimal("0.10")
 """USD of a run that can spend and was given no budget (SEMANTICS §6)."""
+
+Analyses = int | str
+"""How many analyses are asked for: a number, `auto`, or `auto:K` for a vote of K that may end early."""
+_ASKING_NOBODY = (BallotRouter, CascadeRouter, LLMRouter, PlanRouter, WidthRouter)
+"""Routers that ask no model but the one they name."""
 
 _log = logging.getLogger("orchestrator")
 
@@ -104,6 +123,8 @@ class Settings:
     langsmith: bool
     listeners: tuple[Listener, ...]
     seed: int | None
+    confidence: Calibration | None
+    abstain_below: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +150,22 @@ def doors(given: Mapping[str, Provider | ProviderFunction] | None, pool: Pool | 
     return {**known, **more}
 
 
-def router_of(given: Router | RouterFunction | str | None, pool: Pool) -> Router:
-    """The router from an object, a function, `plan`, `llm` (the pool's own model), a model's name, or a plug-in's."""
+def router_of(
+    given: Router | RouterFunction | str | None, pool: Pool, analyses: Analyses = 1, fitted: Calibration | None = None
+) -> Router:
+    """The router from an object, a function, `plan`, `llm` (the pool's own model), `cascade`, or a model's name.
+
+    Where `analyses` is no number it is the router that works out how many there are to be.
+    """
+    if (wide := _wide(analyses, fitted)) is not None:
+        if given not in (None, "plan"):
+            problem = f"`{analyses}` goes with the router `plan`, which others decide for themselves"
+            raise ConfigError(problem, field="analyses", expected="no other router, or a number")
+        return wide
     if given is None or given == "plan":
         return PlanRouter()
+    if isinstance(given, str) and given.partition(":")[0] == "cascade" and given not in pool.models:
+        return cascade_named(given, fitted)
     if isinstance(given, str) and given != "llm" and given not in pool.models:
         plugin = find_plugin("routers", given)
         given = cast("Router", plugin.made()) if plugin else given
@@ -158,6 +191,21 @@ def _monitor_of(given: Monitor | MonitorFunction | str) -> Monitor:
         hint = nearest(given, known)
         raise ConfigError(f"there is no monitor `{given}`", field="monitors", expected=expected, suggestion=hint)
     return as_monitor(cast("Monitor", plugin.made()))
+
+
+def _wide(analyses: Analyses, fitted: Calibration | None) -> Router | None:
+    """The router of `auto` and of `auto:K`; None for a number."""
+    if isinstance(analyses, int):
+        if analyses < 1:
+            raise ConfigError(
+                f"cannot be {analyses}", field="analyses", expected="a whole number of at least 1, or auto"
+            )
+        return None
+    word, mark, number = analyses.partition(":")
+    if word == "auto" and (not mark or (number.isdecimal() and int(number) > 0)):
+        return BallotRouter(int(number)) if mark else WidthRouter(fitted)
+    expected = "a whole number of at least 1, auto, or auto:K"
+    raise ConfigError(f"cannot be `{analyses}`", field="analyses", expected=expected)
 
 
 def merge_of(given: MergeRule | MergeFunction | str | None, pool: Pool) -> MergeRule | None:
@@ -197,7 +245,7 @@ def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Map
     named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
     if isinstance(router, PlanRouter):
         named.add(router.demoter)
-    if type(router) not in (LLMRouter, PlanRouter):
+    if type(router) not in _ASKING_NOBODY:
         named |= set(pool.models)
     found = [pool.models[name] for name in sorted(name for name in named if name)]
     return [model for model in found if _spends(model, providers.get(model.provider))]
@@ -277,6 +325,8 @@ def context_of(settings: Settings, state: RunState, journal: Journal, tally: Tal
         set_aside=_set_aside(settings, state, ledger),
         on_text=wishes.on_text,
         within=within,
+        confidence=settings.confidence,
+        abstain_below=settings.abstain_below,
     )
 
 
@@ -351,6 +401,19 @@ def started(settings: Settings, state: RunState, context: RunContext) -> RunStar
             prompt.name: f"{prompt.version}:{prompt.digest}" for prompt in _prompts(settings, context.facilities.kinds)
         },
         version=__version__,
+    )
+
+
+def confidence_of(given: Calibration | Path | str | None, abstain_below: float | None) -> Calibration | None:
+    """The calibration, or the one in a file; raises `ConfigError` where there is none to abstain by."""
+    if abstain_below is None or given is not None:
+        if abstain_below is not None and not 0 <= abstain_below <= 1:
+            raise ConfigError(f"cannot be {abstain_below:g}", field="abstain_below", expected="a number from 0 to 1")
+        return read_calibration(given) if isinstance(given, (str, Path)) else given
+    raise ConfigError(
+        "there is no confidence to go by",
+        field="abstain_below",
+        expected="a calibration beside it: `confidence`, a file that `orchestrator eval calibrate` wrote",
     )
 
 

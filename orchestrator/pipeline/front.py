@@ -14,17 +14,20 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from orchestrator.budget import Budget, Ledger
+from orchestrator.confidence import Calibration
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule
 from orchestrator.messages import Asked, Decision, Failed, Goal, Question, Reply, as_question
 from orchestrator.monitors import Monitor, MonitorFunction
 from orchestrator.pipeline.assembly import (
+    Analyses,
     Settings,
     Wishes,
     budget_of,
     check_prices,
     check_responses,
+    confidence_of,
     context_of,
     doors,
     first_request,
@@ -91,8 +94,9 @@ class Orchestrator:
 
     `pool` is a `Pool` or its members. `trace` says where runs are written: True for the usual folder, a folder, a
     file that ends in `.jsonl`, or False for nowhere. `provide` holds what experts ask for by its class, as a list of
-    objects or by class; no model and no trace sees it. `listeners` are told every event of every run. Raises
-    `ConfigError` where the parts do not fit.
+    objects or by class; no model and no trace sees it. `listeners` are told every event of every run. `confidence` says
+    what scores of decisions are worth; without it a decision has none. Below `abstain_below` a decision becomes an
+    escalation. Raises `ConfigError` where the parts do not fit.
     """
 
     def __init__(
@@ -102,7 +106,7 @@ class Orchestrator:
         router: Router | RouterFunction | str | None = None,
         merge: MergeRule | MergeFunction | str | None = None,
         budget: Budget | None = None,
-        analyses: int = 1,
+        analyses: Analyses = 1,
         prefer: Preference | Rates = "balanced",
         providers: Mapping[str, Provider | ProviderFunction] | None = None,
         provide: Provided = (),
@@ -119,6 +123,8 @@ class Orchestrator:
         langsmith: bool = False,
         listeners: Iterable[Listener] = (),
         seed: int | None = None,
+        confidence: Calibration | Path | str | None = None,
+        abstain_below: float | None = None,
     ) -> None:
         members = pool if isinstance(pool, Pool) else Pool(pool)
         clocks = clocks or Clocks()
@@ -134,9 +140,12 @@ class Orchestrator:
         )
         for name in sorted({agent.model for agent in members.agents.values() if agent.model}):
             facilities.provider_of(members.models[name])
-        if analyses < 1:
-            raise ConfigError(f"cannot be {analyses}", field="analyses", expected="a whole number of at least 1")
-        graph, ruling, merging = graph_of(members), router_of(router, members), merge_of(merge, members)
+        fitted = confidence_of(confidence, abstain_below)
+        graph, ruling, merging = (
+            graph_of(members),
+            router_of(router, members, analyses, fitted),
+            merge_of(merge, members),
+        )
         budget = budget_of(budget, spenders(members, ruling, merging, facilities.providers))
         check_prices(facilities.providers, budget)
         self._settings = Settings(
@@ -146,7 +155,7 @@ class Orchestrator:
             merge=merging,
             monitors=monitors_of(monitors, members),
             budget=budget,
-            analyses=analyses,
+            analyses=analyses if isinstance(analyses, int) else 1,
             trace=Path(trace) if isinstance(trace, str) else trace,
             content=content,
             faults=faults,
@@ -157,6 +166,8 @@ class Orchestrator:
             langsmith=langsmith,
             listeners=tuple(listeners),
             seed=seed,
+            confidence=fitted,
+            abstain_below=abstain_below,
         )
 
     @property

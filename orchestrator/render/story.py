@@ -203,6 +203,8 @@ def decision_lines(decision: Decision) -> Text:
     text = Text()
     text.append("decision   ", "quiet").append(visible(decision.answer or "none"), "value")
     text.append(f"  ({decision.status})\n", status_style(decision.status))
+    if decision.confidence is not None:
+        text.append("confidence ", "quiet").append(f"{decision.confidence:.3f}\n")
     if decision.support:
         text.append("support    ", "quiet").append(", ".join(decision.support) + "\n", "agent")
     for dissent in decision.dissent:

@@ -1,7 +1,22 @@
 """Who decides what happens next."""
 
-from orchestrator.routers.base import Router, RouterFunction, Routing, View, as_router
+from orchestrator.routers.base import Router, RouterFunction, Routing, Settling, View, as_router
+from orchestrator.routers.cascade import CascadeRouter, cascade_named
 from orchestrator.routers.llm import LLMRouter
 from orchestrator.routers.plan import PlanRouter
+from orchestrator.routers.width import BallotRouter, WidthRouter
 
-__all__ = ["LLMRouter", "PlanRouter", "Router", "RouterFunction", "Routing", "View", "as_router"]
+__all__ = [
+    "BallotRouter",
+    "CascadeRouter",
+    "LLMRouter",
+    "PlanRouter",
+    "Router",
+    "RouterFunction",
+    "Routing",
+    "Settling",
+    "View",
+    "WidthRouter",
+    "as_router",
+    "cascade_named",
+]

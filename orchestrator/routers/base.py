@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from orchestrator.confidence import LabelOf
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Goal, Question, Reply
 from orchestrator.planner import Choice, Planner
@@ -17,7 +18,11 @@ from orchestrator.protocol import Turn
 from orchestrator.providers import Ask
 from orchestrator.state import Failure, RunState
 
-__all__ = ["Router", "RouterFunction", "Routing", "View", "as_router"]
+__all__ = ["Router", "RouterFunction", "Routing", "Settling", "View", "as_router"]
+
+
+def _as_written(text: str, question: Question) -> str | None:  # noqa: ARG001 - a `LabelOf`
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class View:
     """Why the router must answer now, if it must."""
     kind: type[BaseModel] | None = None
     """What an answer of the router's own has to be the JSON of, if anything."""
+    label_of: LabelOf = _as_written
+    """The form in which answers are compared."""
 
     @property
     def question(self) -> Question:
@@ -82,6 +89,15 @@ class Router(Protocol):
 
     async def decide(self, view: View) -> Turn | Routing:
         """Routes or an answer; an empty turn says that the router sees no way."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A router that also says which of the replies is the decision, where no merge is asked for."""
+
+    def settled(self, question: Question, replies: Sequence[Reply], label_of: LabelOf) -> Reply:
+        """One of the replies, of which there is at least one."""
         ...
 
 

@@ -350,6 +350,8 @@ class Merged(_Event):
     reasons: tuple[str, ...] = ()
     gave_way: str | None = None
     """Why the merge that was asked for gave way to this one, if it did."""
+    abstained: str | None = None
+    """Why the answer is not given, where it is not sure enough."""
 
 
 class Noted(_Event):

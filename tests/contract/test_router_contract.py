@@ -12,7 +12,16 @@ import pytest
 from orchestrator import Answer, Budget, Orchestrator, Route, Turn, View
 from orchestrator.providers import Request, ScriptProvider
 from orchestrator.providers.base import Completion
-from orchestrator.routers import LLMRouter, PlanRouter, Router, RouterFunction, as_router
+from orchestrator.routers import (
+    BallotRouter,
+    CascadeRouter,
+    LLMRouter,
+    PlanRouter,
+    Router,
+    RouterFunction,
+    WidthRouter,
+    as_router,
+)
 from orchestrator.trace.events import TurnTaken
 from tests.experts import at_once, failing, giving
 from tests.routing import answers, routes, scripted
@@ -57,6 +66,8 @@ class Row:
 
     router: Router | RouterFunction
     says: Callable[[Request], str | Completion] = lambda _: ""
+    several: bool = False
+    """It asks several experts at once: one that fails leaves the others, and nobody takes its place."""
 
     @property
     def name(self) -> str:
@@ -69,6 +80,10 @@ ROWS = {
     "llm, tools": Row(LLMRouter("script:router", "tools"), says_in("tools")),
     "llm, tags": Row(LLMRouter("script:router", "tags"), says_in("tags")),
     "llm that cannot": Row(LLMRouter("script:router")),
+    "cascade": Row(CascadeRouter()),
+    "cascade with a threshold": Row(CascadeRouter(0.8)),
+    "auto": Row(WidthRouter(), several=True),
+    "ballot": Row(BallotRouter(3), several=True),
     "function": Row(by_hand),
     "async function": Row(by_waiting),
     "object": Row(ByObject()),
@@ -98,8 +113,9 @@ def test_it_leads_to_an_answer_and_its_name_stands_in_the_trace(row: Row, tmp_pa
 @each
 def test_a_failure_is_healed_round_it(row: Row, tmp_path: Path) -> None:
     ran = run(row, tmp_path, failing("a"), giving("b", "42"))
-    assert (ran.decision.answer, ran.decision.status) == ("42", "answered")
-    assert ran.outcomes() == [("a", "rerouted")]
+    outcome, status = ("superseded", "degraded") if row.several else ("rerouted", "answered")
+    assert (ran.decision.answer, ran.decision.status) == ("42", status)
+    assert ran.outcomes() == [("a", outcome)]
 
 
 @each

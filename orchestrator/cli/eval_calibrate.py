@@ -1,0 +1,94 @@
+"""`eval calibrate`: what a score of confidence is worth, from train data, as a file for `run --confidence`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import JsonOption
+from orchestrator.cli.run_options import AnalysesOption, MergeOption, PreferName, PreferOption, RouterOption
+
+if TYPE_CHECKING:
+    from orchestrator.confidence import Calibration
+
+__all__ = ["calibrate"]
+
+
+class MethodName(StrEnum):
+    """Curves of the command line."""
+
+    isotonic = "isotonic"
+    platt = "platt"
+
+
+def calibrate(
+    data: Annotated[str, typer.Argument(help="A file of recorded outcomes, or an eval that ran over a train split.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Write it here.", metavar="FILE", dir_okay=False)],
+    source: Annotated[
+        str,
+        typer.Option("--source", help="The score: posterior, agreement, p or verbalised.", metavar="SOURCE"),
+    ] = "posterior",
+    method: Annotated[MethodName, typer.Option("--method", help="The curve.")] = MethodName.isotonic,
+    router: RouterOption = None,
+    merge: MergeOption = None,
+    analyses: AnalysesOption = "1",
+    prefer: PreferOption = PreferName.balanced,
+    json: JsonOption = False,
+) -> None:
+    """Fit what confidence is worth on train, for decisions made as the options say; nobody is called."""
+    from orchestrator.render import Screen
+
+    found = (
+        _of_file(Path(data), source, method, (router, merge, analyses, prefer))
+        if Path(data).is_file()
+        else _of_eval(data, source, method)
+    )
+    found.write(out)
+    screen = Screen(json=json)
+    if json:
+        screen.data({"file": str(out), **found.model_dump(exclude={"answers", "knots"})})
+        return
+    screen.answer(f"{out}: {found.method} of {found.source} over {found.n} train cases, data {found.data_sha256[:12]}")
+
+
+def _of_file(
+    path: Path, source: str, method: MethodName, how: tuple[str | None, str | None, int | str, PreferName]
+) -> Calibration:
+    from orchestrator.confidence import check_source
+    from orchestrator.evals.calibrating import Way
+    from orchestrator.evals.calibrating import calibrate as fitted
+    from orchestrator.evals.loaders import load_outcomes
+    from orchestrator.weights import Rates
+
+    router, merge, analyses, prefer = how
+    way = Way(
+        router=router,
+        merge=merge,
+        analyses=analyses,
+        rates=Rates.preferring(prefer.value),
+    )
+    return fitted(load_outcomes(path), way, check_source(source), method=method.value)
+
+
+def _of_eval(name: str, source: str, method: MethodName) -> Calibration:
+    """From the decisions of an eval: how many of those asked supported them."""
+    from orchestrator.cli.eval_runs import store_of, suite_of
+    from orchestrator.confidence import check_source
+    from orchestrator.errors import ConfigError
+    from orchestrator.evals.calibrating import calibrate_done
+    from orchestrator.evals.report import scored
+
+    store = store_of(name)
+    if check_source(source) != "agreement":
+        raise ConfigError("an eval keeps who agreed, no more", field="source", expected="--source agreement")
+    suite = suite_of(store.settings())
+    train = {case.id: case for case in suite.part("train")}
+    kept = [done for done in store.done().values() if done.case in train]
+    if not kept:
+        raise ConfigError("holds no train cases", file=str(store.folder), expected="`eval run --split train` before")
+    pairs = [(done, scored(done, train[done.case], suite).score) for done in kept]
+    return calibrate_done(pairs, method=method.value, data=store.name)
