@@ -127,13 +127,17 @@ def test_the_joint_model_is_what_it_says_written_out(model: Posterior, choices: 
     assert total == pytest.approx(1.0)
 
 
-@given(posteriors(), st.integers(2, 4))
-def test_what_an_expert_is_expected_to_be_is_the_mean_over_what_it_may_say(model: Posterior, choices: int) -> None:
-    last = len(model.experts) - 1
-    for said in product(range(choices), repeat=last):
-        written = [brute(model, (*said, answer), choices) for answer in [NONE, *range(choices)]]
+@given(posteriors(), st.integers(2, 4), st.integers(0, 2))
+def test_what_an_expert_is_expected_to_be_is_the_mean_over_what_it_may_say(
+    model: Posterior, choices: int, place: int
+) -> None:
+    place %= len(model.experts)
+    for said in product(range(choices), repeat=len(model.experts) - 1):
+        before, after = said[:place], said[place:]
+        written = [brute(model, (*before, answer, *after), choices) for answer in [NONE, *range(choices)]]
         right = sum(written[answer + 1][answer] for answer in range(choices))
-        found = expected(model, pattern_of(dict(enumerate(said))), last, choices)
+        others = {n + (n >= place): answer for n, answer in enumerate(said)}
+        found = expected(model, pattern_of(others), place, choices)
         assert found == pytest.approx(right / sum(map(sum, written)))
 
 

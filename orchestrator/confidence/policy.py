@@ -47,7 +47,8 @@ def expected(posterior: Posterior, pattern: Pattern, expert: int, choices: int) 
     right = 0.0
     for label, ways in _answers(len(found.labels), choices):
         if label != NONE:
-            right += ways * posterior.weights(_with(pattern, expert, label), choices).labels[label]
+            told = _with(pattern, expert, label)  # which may number the labels anew
+            right += ways * posterior.weights(told, choices).labels[dict(told)[expert]]
     return right / found.total
 
 

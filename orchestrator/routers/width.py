@@ -17,13 +17,12 @@ from orchestrator.confidence import (
     believed,
     decided,
     expected,
-    naive,
     sigma,
 )
 from orchestrator.messages import Question, Reply
 from orchestrator.protocol import Turn
 from orchestrator.routers.base import View
-from orchestrator.routers.prospects import Prospects, ask, asked_of, price, prospects, skills_of, stop
+from orchestrator.routers.prospects import Prospects, ask, price, prospects, stop
 from orchestrator.trace.events import Candidate
 
 __all__ = ["BallotRouter", "WidthRouter"]
@@ -31,7 +30,6 @@ __all__ = ["BallotRouter", "WidthRouter"]
 PROBE = 3
 WIDEST = 6
 """Experts that are weighed against each other; the ways to go on grow as the Bell numbers."""
-CERTAIN = 0.995
 
 PolicyKey = tuple[int, tuple[tuple[int, float], ...]]
 
@@ -42,7 +40,7 @@ class WidthRouter:
 
     With a fitted posterior the choice is the best one over all ways to go on. Without one it is ACAR's: three cheap
     experts at once, sigma over their answers (arXiv 2602.21231, §3), stop where it is 0; else whoever is likelier to
-    be right than the leading answer by more than the price.
+    be right than the leader's share of votes by more than the price: the dear expert, or one more where that is better.
     """
 
     calibration: Calibration | None = None
@@ -69,9 +67,10 @@ class WidthRouter:
 
     def settled(self, question: Question, replies: Sequence[Reply], label_of: LabelOf) -> Reply:
         """A reply with the likeliest answer."""
-        posterior = asked_of(self.calibration.posterior if self.calibration else None, skills_of(replies, ()))
+        posterior = self.calibration.posterior if self.calibration else None
         ballot = ballot_of(question, replies, None, label_of)
-        return _likeliest(ballot, posterior)
+        known = posterior is not None and any(posterior.place(reply.agent) is not None for reply in replies)
+        return _likeliest(ballot, posterior) if posterior is not None and known else _by_votes(ballot)
 
     def _by_policy(self, at: Prospects, known: Sequence[Candidate], view: View, posterior: Posterior) -> Turn:
         ballot = at.ballot(view)
@@ -136,27 +135,43 @@ def _probe(at: Prospects, query: str) -> Turn:
 
 
 def _probed(at: Prospects, view: View, query: str) -> Turn:
-    """What follows a probe: the end where all agree, else whoever is worth the price."""
+    """What follows a probe: the end where all agree, else whoever is likelier right than the leader's share of votes.
+
+    The share stands in for the leader's chance: as if experts erred independently, agreement would be worth too much.
+    """
     ballot = at.ballot(view)
-    spread = sigma(ballot.labels)
+    spread, (_, share) = sigma(ballot.labels), _leader(ballot)
     told = f"sigma {spread:.2g} over {len(ballot.labels)} answers"
-    if spread == 0:
-        return stop(f"auto: stop: {told}")
-    posterior = naive(skills_of(at.replies, at.others))
-    pattern = ballot.pattern(posterior)
-    sure = max(believed(posterior, pattern, ballot.choices), default=0.0)
-    gains = {
-        each.agent: expected(posterior, pattern, posterior.experts.index(each.agent), ballot.choices)
-        - sure
-        - price(each)
-        for each in at.others
-    }
+    best_asked = max(reply.p for reply in at.replies)
+    sure = max(share, best_asked) if len(at.replies) > PROBE else share
+    gains = {each.agent: (each.p or 0.0) - sure - price(each) for each in at.others}
     best = max(gains, key=lambda name: (gains[name], name), default=None)
-    if best is None or gains[best] <= 0 or sure >= CERTAIN:
-        return stop(f"auto: stop: {told}, {sure:.3f} sure; nobody is worth asking")
+    if spread == 0 or best is None or gains[best] <= 0:
+        return stop(f"auto: stop: {told}" + ("" if spread == 0 else f", {sure:.3f} sure; nobody is worth asking"))
     dear = max(at.others, key=lambda each: (each.p or 0.0, each.agent)).agent
     way = "the dear expert" if best == dear else "wider"
     return ask([best], f"auto: {told}, {sure:.3f} sure; {way}: {best} is worth {gains[best]:+.4f}", query)
+
+
+def _leader(ballot: Ballot) -> tuple[int, float]:
+    """The label with most votes, and its share of all; ties go to the higher summed p."""
+    found: dict[int, float] = {}
+    for reply, label in zip(ballot.replies, ballot.labels, strict=True):
+        if label != NONE:
+            found[label] = found.get(label, 0.0) + 1 + reply.p / 1000
+    if not found:
+        return NONE, 0.0
+    label = max(found, key=lambda each: found[each])
+    return label, ballot.labels.count(label) / len(ballot.labels)
+
+
+def _by_votes(ballot: Ballot) -> Reply:
+    """The reply of the best expert where it is likelier right than the leader's share of votes; else the leader's."""
+    label, share = _leader(ballot)
+    mine = [reply for reply, each in zip(ballot.replies, ballot.labels, strict=True) if each == label]
+    able = [reply for reply, each in zip(ballot.replies, ballot.labels, strict=True) if each != NONE] or mine
+    best = min(able, key=lambda reply: (-reply.p, reply.agent))
+    return best if best.p > share else min(mine, key=lambda reply: (-reply.p, reply.agent))
 
 
 def _likeliest(ballot: Ballot, posterior: Posterior) -> Reply:
