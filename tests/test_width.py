@@ -135,6 +135,14 @@ def test_a_probe_stops_where_all_agree_and_goes_to_the_dear_expert_where_none_do
     assert "sigma" in (ran.of(TurnTaken)[1].thought or "")
 
 
+@pytest.mark.parametrize(("how", "told"), [({"router": "cascade"}, "begin with a"), ({"analyses": "auto"}, "probe ")])
+def test_what_would_be_done_first_is_told_beforehand(how: dict[str, str], told: str) -> None:
+    experts = [giving(name, "A", skill=skill) for name, skill in (("a", 0.9), ("b", 0.6), ("c", 0.5))]
+    explained = Orchestrator(experts, trace=False, **how).explain(CHOICE)  # pyright: ignore[reportArgumentType]
+    assert told in (explained.thought or "")
+    assert Orchestrator(experts, trace=False).explain(CHOICE).thought is None
+
+
 def test_a_failed_expert_of_a_cascade_is_gone_round(tmp_path: Path) -> None:
     members = [failing("a", skill=0.9), giving("b", "A", skill=0.5)]
     ran = ask(Orchestrator(members, router="cascade", trace=tmp_path), tmp_path, CHOICE)

@@ -160,6 +160,8 @@ def route(
     if json:
         request = told.request
         screen.data({"goal": told.goal, "choices": told.choices, **asdict(told.rates), "request": request})
+    if told.thought is not None:
+        screen.note(told.thought)
     for choice in told.choices if not json else ():
         if explain:
             choices_table(choice, screen, told.rates)

@@ -27,6 +27,7 @@ from orchestrator.merge import (
     MergeRule,
     PanelMerge,
     as_merge,
+    canonical,
     found_merge,
     worst_of_asking,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "context_of",
     "doors",
     "first_request",
+    "first_thought",
     "fresh_id",
     "merge_of",
     "monitors_of",
@@ -352,6 +354,19 @@ def first_request(settings: Settings, state: RunState, planner: Planner) -> Requ
 
     turns = settings.budget.turns or TURNS_OF_A_ROUTER
     return router.request(View(state, tuple(pool.agents.values()), planner, pool.models, nobody, turns=turns))
+
+
+def first_thought(settings: Settings, state: RunState, planner: Planner) -> str | None:
+    """What a router that goes step by step would do first, and why; None for other routers."""
+    router, pool = settings.router, settings.facilities.pool
+    if not isinstance(router, (BallotRouter, CascadeRouter, WidthRouter)):
+        return None
+
+    async def nobody(name: str, request: Request) -> Completion:
+        raise AttemptError(f"{name} is not asked for {len(request.messages)} messages", kind="invalid_request")
+
+    view = View(state, tuple(pool.agents.values()), planner, pool.models, nobody, label_of=canonical)
+    return router.step(view, state.goal).thought or None
 
 
 def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservation | None:

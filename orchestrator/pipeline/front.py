@@ -31,6 +31,7 @@ from orchestrator.pipeline.assembly import (
     context_of,
     doors,
     first_request,
+    first_thought,
     fresh_id,
     merge_of,
     monitors_of,
@@ -87,6 +88,8 @@ class Explanation:
     rates: Rates
     request: Request | None = None
     """What the model of an LLM router would be asked first, word for word."""
+    thought: str | None = None
+    """What a cascade or a width of its own would do first, and why."""
 
 
 class Orchestrator:
@@ -316,7 +319,8 @@ class Orchestrator:
         weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
         planner = self._settings.planning(weigher)
         request = first_request(self._settings, state, planner)
-        return Explanation(state.goal, planner.slots(state), self._settings.facilities.rates, request)
+        thought = first_thought(self._settings, state, planner)
+        return Explanation(state.goal, planner.slots(state), self._settings.facilities.rates, request, thought)
 
     def path(self, goal: str | None = None, *, have: Iterable[str] = (), without: Iterable[str] = ()) -> Choice:
         """The cheapest way to a goal by descriptors and health alone, for no question in particular.
