@@ -96,9 +96,12 @@ async def _written(state: RunState, replies: list[Reply], context: RunContext) -
 
 
 def _confidence(merged: Analysis, state: RunState, replies: list[Reply], context: RunContext) -> float | None:
-    """The calibrated confidence of a decision; None without a calibration, or where it has nothing to go by."""
+    """The calibrated confidence of a decision; None where there is nothing to go by.
+
+    Without a calibration it is what a merge of the caller's own says; those that are built in say nothing.
+    """
     if context.confidence is None:
-        return None
+        return merged.confidence
     experts = [reply for reply in replies if reply.agent != ROUTER]
     return context.confidence.confidence(ballot_of(state.question, experts, merged.answer, canonical))
 

@@ -192,7 +192,7 @@ def test_a_trace_is_shown_explained_and_verified(cli: Cli) -> None:
     assert "failed     #1 algebra injected: injected fault" in shown
     assert f"consistent · head {made['head']}" in shown
     assert [event["type"] for event in rows_of(cli("trace", "why", "--json"))] == [
-        "planned", "planned", "rerouted", "merged",
+        "planned", "planned", "rerouted", "merged", "members",
     ]  # fmt: skip
     anchored = cli("trace", "verify", "--head", made["head"])
     assert (anchored.returncode, "anchored: the last line is the given head" in anchored.stdout) == (0, True)

@@ -343,7 +343,7 @@ def test_parts_that_do_not_fit_are_told_at_once() -> None:
                 "`merge`: there is no merge `vot`; expected one of best, first, refine, router, synthesise, vote,",
                 "weighted, or `module:attribute` of your own; did you mean `vote`?",
             ],
-            ["`analyses`: cannot be 0; expected a whole number of at least 1"],
+            ["`analyses`: cannot be 0; expected a whole number of at least 1, or auto"],
             ["`prefer`: there is no preference `cheep`; expected quality, balanced, cheap"],
         ]
     )

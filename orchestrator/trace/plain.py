@@ -11,6 +11,8 @@ from typing import cast
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from orchestrator.messages import as_text
+
 __all__ = ["Kept", "plain", "text_kept"]
 
 DEEPEST = 100
@@ -35,8 +37,8 @@ def text_kept(value: object) -> str | None:
     """The text of an artifact where what a trace keeps of it would read otherwise; None for a text itself."""
     if isinstance(value, str):
         return None
-    kept = to_jsonable_python(plain(value))
-    return str(value) if isinstance(kept, str) or str(kept) != str(value) else None
+    kept, text = to_jsonable_python(plain(value)), as_text(value)
+    return text if isinstance(kept, str) or str(kept) != text else None
 
 
 def plain(value: object, above: tuple[int, ...] = ()) -> object:
