@@ -92,7 +92,7 @@ def main() -> None:
             new_id=lambda: "20261121-093000-1a2b3c4d",
         )
         screen = recording()
-        with LiveRun(screen) as live:
+        with LiveRun(screen, streaming=True) as live:  # no spinner, whose frames would hang on how busy we are
             decision = orchestrator.run_sync(QUESTION, listeners=[live])
         live.decided(decision, "~/.local/state/orchestrator/runs/20261121-093000-1a2b3c4d.jsonl")
         save(screen, "run", f'orchestrator run "{QUESTION}" --fail algebra=timeout')

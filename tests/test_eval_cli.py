@@ -341,7 +341,7 @@ def test_what_a_package_plugs_in_is_known_by_its_name(lab: Lab) -> None:
         ("", ["--router", "broken"], "entry point `broken` (plugged:not_there): cannot be loaded: AttributeError"),
         ("", ["--merge", "longst"], "did you mean `longest`?"),
         ('scorer = "haf"', [], "did you mean `half`?"),
-        ('scorer = "seven"', [], "`seven` is no scorer; expected an object with a name"),
+        ('scorer = "seven"', [], "7 is no scorer; expected an object with a name"),
         ('loader = "line"', [], "`suite.loader`: there is no loader `line`"),
         ('loader = "plugged:nothing"', [], "`plugged:nothing` cannot be loaded"),
         ('loader = "plugged:number"', [], "`plugged:number` is no loader; expected a function of a path"),
