@@ -42,6 +42,7 @@ DOORS = {
     "openai": "orchestrator.providers.openai",
     "opentelemetry": "orchestrator.otel",
     "pint": "orchestrator.tools",
+    "pytest": "orchestrator.testing",
     "rich": "orchestrator.render",
     "scipy": "orchestrator.evals.stats",
     "sklearn": "orchestrator.evals.neighbours",

@@ -51,12 +51,13 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _blocks or not event.startswith("socket."):
         return
     if event in SENDS and args[0].family in INTERNET and args[1].__class__ is tuple:
-        host, place = args[1][0], f"{args[1][0]}:{args[1][1]}"
+        host, port = _text(args[1][0]), args[1][1]
     elif event in LOOKUPS:
-        host = place = _text(args[0])
+        host, port = _text(args[0]), args[1] if len(args) > 1 else None
     else:
         return
-    if not _is_near(_text(host)):
+    if not _is_near(host):
+        place = f"{host}:{port}" if port else host
         _blocks[-1].append(place)
         raise NetworkBlocked(f"{place} may not be reached from a test: the network is blocked beyond loopback")
 

@@ -26,8 +26,8 @@ Value = TypeVar("Value")
 class _Plan(Generic[Value]):
     """What is to happen to the first of something, the second and so on, or to all."""
 
-    steps: tuple[Value | None, ...] = ()
-    always: bool = False
+    steps: tuple[Value | None, ...]
+    always: bool
     """Its one step is every step."""
 
     def at(self, number: int) -> Value | None:
@@ -54,7 +54,8 @@ def faults(failing: Mapping[str, FailureKind | Sequence[FailureKind | None]]) ->
 
     def fault(agent: str, attempt: int, case: str | None) -> FailureKind | None:
         del case
-        return plans.get(agent, _Plan[FailureKind]()).at(attempt)
+        plan = plans.get(agent)
+        return plan.at(attempt) if plan else None
 
     return fault
 
@@ -82,7 +83,8 @@ class Disturbance:
     def __call__(self, agent: str) -> Injection | None:
         """What goes wrong with the next try of an agent."""
         self.tries[agent] += 1
-        wrong = self._plans.get(agent, _Plan[Wrong]()).at(self.tries[agent])
+        plan = self._plans.get(agent)
+        wrong = plan.at(self.tries[agent]) if plan else None
         if wrong is None:
             return None
         injection = wrong if isinstance(wrong, Injection) else Injection(wrong)

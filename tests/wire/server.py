@@ -172,7 +172,9 @@ class WireServer:
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._over.wait()
-        server.close()  # what still hangs is cancelled with the loop
+        server.close()
+        for _ in range(5):  # so that who is just being let in is there to be turned away
+            await asyncio.sleep(0)  # what still hangs is cancelled with the loop
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
