@@ -16,7 +16,7 @@ from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
 from orchestrator.tools import Misfit, fitted
 
-__all__ = ["Merging", "merged_by"]
+__all__ = ["GRACE", "Merging", "merged_by"]
 
 GRACE = 1.0
 """Seconds past its deadline in which a run's merge may still conclude: deciding late is better than not deciding."""

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from orchestrator import Agent, Budget, Decision, Message, Model, Orchestrator, Pool, Price, Question, ToolError
 from orchestrator.chaos.world import LeapingLoop
-from orchestrator.decision import GRACE
 from orchestrator.errors import ProviderError
 from orchestrator.merge import ASKING, MERGES, AskingMerge, Best, PanelMerge, Refine, Synthesise
+from orchestrator.merging import GRACE
 from orchestrator.messages import Goal, Reply, Usage
 from orchestrator.pool.registry import Member
 from orchestrator.providers import Completion, OnText, Request, call
