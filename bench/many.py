@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -183,7 +183,7 @@ def contestants_of(shape: Shape, folder: Path, concurrency: int) -> list[Contest
 
 
 @contextmanager
-def timed(shape: Shape) -> Iterator[None]:
+def timed(shape: Shape) -> Generator[None]:
     """Says how busy the machine is when a shape is begun and when it is ended."""
     load = os.getloadavg()[0]
     yield
