@@ -36,8 +36,10 @@ check: $(READY)  ## lint, format, strict types, import floors, house rules
 slow: $(READY)  ## the slow tests; needs a package index
 	@$(CLEAN) $(BIN)/pytest -m slow -n auto --timeout 900
 
-docs: $(READY)  ## make the pictures of the README anew, and the cases of our own suites
+docs: $(READY)  ## make the pictures of the README anew, the cookbook, the reference in docs/api, the cases of our own suites
 	@$(CLEAN) $(BIN)/python docs/make.py
+	@$(CLEAN) $(BIN)/python docs/make_cookbook.py
+	@$(CLEAN) $(BIN)/python docs/make_api.py
 	@$(BIN)/python docs/make_local_cases.py
 
 clean:  ## remove what the other targets made

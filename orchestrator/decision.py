@@ -22,7 +22,7 @@ from orchestrator.tools import Kinds, Misfit, fitted
 from orchestrator.trace.events import Merged
 from orchestrator.trace.plain import plain
 
-__all__ = ["Took", "conclude", "decided", "gathered"]
+__all__ = ["ROUTER", "Took", "conclude", "decided", "gathered"]
 
 ROUTER = "router"
 

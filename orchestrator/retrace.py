@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from orchestrator.budget import Ledger
-from orchestrator.decision import Took, decided, gathered
+from orchestrator.decision import ROUTER, Took, decided, gathered
 from orchestrator.errors import ConfigError
 from orchestrator.merge import MERGES, fallen_back, merge_named
 from orchestrator.merging import Merging
@@ -109,7 +109,7 @@ def _on_the_ballot(replies: list[Reply], events: Iterable[Event], recorded: Deci
     written = next((event for event in events if isinstance(event, Merged)), None)
     if written is None or _typed_value(recorded) is None:
         return replies
-    on_it = {*written.support, *(dissent.agent for dissent in written.dissent)}
+    on_it = {ROUTER, *written.support, *(dissent.agent for dissent in written.dissent)}
     return [reply for reply in replies if reply.agent in on_it]
 
 

@@ -60,7 +60,7 @@ class Browser:
         self._open.callback(self._end)
         try:
             port, path = self._address()
-            door = connect(
+            door = connect(  # no pings: they draw from the random state that hypothesis watches
                 f"ws://127.0.0.1:{port}{path}", proxy=None, max_size=None, compression=None, ping_interval=None
             )
             self._socket = self._open.enter_context(door)
