@@ -152,6 +152,7 @@ def outcome(ran: Ran) -> str:
     """What the caller got."""
     said = f"“{ran.answer}”" if ran.answer else "no answer"
     told = " ".join(ran.told.split()).replace("|", "\\|")
+    told = told.partition(". ")[0] if ran.status == "raised" else told  # the rest is advice
     told = f"; it is told: {told}" if told else "; it is told nothing"
     return f"{ran.status}, {said}{told}"
 
