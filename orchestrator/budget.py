@@ -203,6 +203,16 @@ class Ledger:
             if usage.total > reservation.tokens:
                 self._overdrawn.add("tokens")
 
+    def recall(self, usd: Decimal | None, usage: Usage, *, exact: bool, reserved: Decimal | None) -> None:
+        """Book what a try of this run cost before the run was interrupted; it was reserved and settled then."""
+        with self.lock:
+            self._exact = self._exact and exact
+            self._unknown = self._unknown or usd is None
+            self._usage += usage
+            self._spent += usd or 0
+            if usd is not None and reserved is not None and usd > reserved:
+                self._overdrawn.add("usd")
+
     def release(self, reservation: Reservation) -> None:
         """Give back a reservation of which nothing was spent."""
         with self.lock:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from orchestrator.budget import Ledger
 from orchestrator.confidence import ballot_of
 from orchestrator.lower import doubts
-from orchestrator.merge import MergeRule, canonical, merge_named, sided
+from orchestrator.merge import PERSON, MergeRule, PersonAnswer, canonical, merge_named, sided
 from orchestrator.merging import Merging, merged_by
 from orchestrator.messages import Analysis, Decision, Goal, Reply, Status
 from orchestrator.routers import BallotRouter, Settling
@@ -22,7 +22,7 @@ from orchestrator.tools import Kinds, Misfit, fitted
 from orchestrator.trace.events import Merged
 from orchestrator.trace.plain import plain
 
-__all__ = ["ROUTER", "Took", "conclude", "decided", "gathered"]
+__all__ = ["ROUTER", "Took", "conclude", "decided", "gathered", "undecided"]
 
 ROUTER = "router"
 
@@ -43,8 +43,17 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     kinds = context.facilities.kinds
     state, replies = gathered(state, kinds)
     merging = await _written(state, replies, context) if replies else None
-    took = Took(context.ledger, context.tally, context.seconds(), context.journal.run_id, kinds)
-    return decided(state, replies, merging, took)
+    return decided(state, replies, merging, _took(context))
+
+
+def undecided(state: RunState, context: RunContext, why: str) -> Decision:
+    """What a caller is told of a run that waits for a person."""
+    return _decision(replace(state, shortfalls=(*state.shortfalls, why)), None, "escalated", None, _took(context))
+
+
+def _took(context: RunContext) -> Took:
+    kinds = context.facilities.kinds
+    return Took(context.ledger, context.tally, context.seconds(), context.journal.run_id, kinds)
 
 
 def gathered(state: RunState, kinds: Kinds) -> tuple[RunState, list[Reply]]:
@@ -74,12 +83,12 @@ def decided(state: RunState, replies: list[Reply], merging: Merging | None, took
 
 async def _written(state: RunState, replies: list[Reply], context: RunContext) -> Merging:
     """The replies merged, and that written down."""
-    rule = _rule(state, context)
+    rule = _rule(state, replies, context)
     if context.set_aside is not None:
         context.ledger.give_back(context.set_aside)
     merging = _settled(state, replies, context) or await merged_by(rule, state, replies, context)
     merged = replace(merging.analysis, confidence=_confidence(merging.analysis, state, replies, context))
-    merging = replace(merging, analysis=merged, abstained=_abstains(merged, context))
+    merging = replace(merging, analysis=merged, abstained=_abstains(merged, replies, context))
     context.journal.write(
         Merged(
             method=merging.method,
@@ -106,10 +115,10 @@ def _confidence(merged: Analysis, state: RunState, replies: list[Reply], context
     return context.confidence.confidence(ballot_of(state.question, experts, merged.answer, canonical))
 
 
-def _abstains(merged: Analysis, context: RunContext) -> str | None:
+def _abstains(merged: Analysis, replies: list[Reply], context: RunContext) -> str | None:
     """Why a decision is not given, if it is not sure enough."""
     least, sure = context.abstain_below, merged.confidence
-    if least is None or (sure is not None and sure >= least):
+    if least is None or _by_person(replies) or (sure is not None and sure >= least):
         return None
     told = "has no score to judge it by" if sure is None else f"has a confidence of {sure:.3f}"
     return f"abstained: the answer by {len(merged.support)} in support {told}, and {least:g} was asked for"
@@ -118,7 +127,7 @@ def _abstains(merged: Analysis, context: RunContext) -> str | None:
 def _settled(state: RunState, replies: list[Reply], context: RunContext) -> Merging | None:
     """What a router that settles the decision itself makes of the replies; None where a merge is to."""
     router = context.router
-    if context.merge is not None or state.answer or not isinstance(router, Settling):
+    if context.merge is not None or state.answer or _by_person(replies) or not isinstance(router, Settling):
         return None
     chosen = router.settled(state.question, replies, canonical)
     return Merging(sided(chosen.text, state.question, replies), context.router.name)
@@ -142,14 +151,21 @@ def _replies(state: RunState) -> list[Reply]:
     return own
 
 
-def _rule(state: RunState, context: RunContext) -> MergeRule:
+def _rule(state: RunState, replies: list[Reply], context: RunContext) -> MergeRule:
     """The merge that is wanted, else the default of who decided and how many analyses were asked for."""
+    if _by_person(replies):
+        return PersonAnswer()
     if context.merge is not None:
         return context.merge
     if state.answer:
         return merge_named("router")
     alone = state.analyses == 1 and not isinstance(context.router, BallotRouter)
     return merge_named("first" if alone else "vote")
+
+
+def _by_person(replies: list[Reply]) -> bool:
+    """Whether a person gave the answer; no merge, router or confidence is above that."""
+    return any(reply.agent == PERSON for reply in replies)
 
 
 def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:

@@ -250,6 +250,19 @@ class ToolError(AttemptError):
         return not self.broken
 
 
+class RecalledError(AttemptError):
+    """A failure that a trace tells of, or a try that was cut off with its process: then nobody knows what it did."""
+
+    def __init__(self, message: str, *, kind: FailureKind, doubt: bool) -> None:
+        self.doubt = doubt
+        super().__init__(message, kind=kind)
+
+    @property
+    def undone(self) -> bool:
+        """As the trace says."""
+        return not self.doubt
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that looks most like `name`, or None where none comes close."""
     found = get_close_matches(name, list(names), n=1, cutoff=0.6)

@@ -83,7 +83,8 @@ def heal_meanwhile(state: RunState, context: RunContext) -> RunState:
     for failure in state.open:
         goal = failure.route.toward or failure.goal
         choice = work.choose(goal)
-        at_once = state.reached(goal) is not None or (choice.plan is not None and choice.routes)
+        free = choice.routes and not context.waiting(replace(state, routes=choice.routes))
+        at_once = state.reached(goal) is not None or (choice.plan is not None and free)
         if not at_once or _reroute(failure, work) is not None:
             left.append(failure)
     return _healed(work, still_open=tuple(left))

@@ -15,11 +15,13 @@ from orchestrator.budget import Ledger, Reservation
 from orchestrator.confidence import Calibration
 from orchestrator.errors import AttemptError, FailureKind
 from orchestrator.health import Clock
+from orchestrator.keeping import Keeper
 from orchestrator.merge import MergeRule
 from orchestrator.monitors import Monitor
 from orchestrator.planner import Planner
 from orchestrator.providers import Ask, Completion, Gate, Injection, ModelCall, Request, key_of
 from orchestrator.routers import Router
+from orchestrator.state import RunState
 from orchestrator.trace import Journal
 from orchestrator.trace.events import (
     AttemptCancelled,
@@ -149,6 +151,20 @@ class RunContext:
         """1 for a run of its own, one more for each run that it takes place in."""
         return 1 if self.within is None else self.within.context.depth + 1
 
+    keeper: Keeper | None = None
+    """Keeps the run, where it is a durable one."""
+
+    def commit(self, state: RunState) -> None:
+        """In a durable run: write down what was decided, before it is acted on."""
+        if self.keeper is not None and self.journal.holds:
+            self.keeper.commit(state)
+
+    def waiting(self, state: RunState) -> tuple[str, ...]:
+        """Agents among those to consult next that wait for a person's leave."""
+        agents = self.facilities.pool.agents
+        named = {route.agent for route in state.routes if route.agent not in state.allowed}
+        return tuple(sorted(name for name in named if agents[name].approve))
+
     def asking(self, purpose: ControlPurpose) -> Ask:
         """Calls of models that are no attempts, through the gate; raises `AttemptError`."""
 
@@ -161,7 +177,8 @@ class RunContext:
                 self.facilities.health.mean_output(key_of(model)),
                 partial(self.on_text, purpose) if self.on_text else None,
             )
-            paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.left))
+            found = self.keeper.call_name(purpose, name, request) if self.keeper else None
+            paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.left, found))
             completion = paid.result.value if paid.result else None
             if paid.error is not None or not isinstance(completion, Completion):
                 raise paid.error or AttemptError("gave nothing", kind="malformed")

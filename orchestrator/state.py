@@ -55,10 +55,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """An attempt that is being made."""
+    """An attempt that is being made, as far as it takes to go on with it after a resume."""
 
     agent: str
     goal: Goal
+    attempt: int = 0
+    route: Route | None = None
+    went_without: tuple[str, ...] = ()
+    """Inputs that it has to do without, since those who give them failed."""
+    ordinal: int = 1
+    """The how-manieth attempt of its agent in the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,10 @@ class RunState:
     """A lower goal was taken up."""
     halted: bool = False
     """The run stops for a person, whatever is there."""
+    allowed: tuple[str, ...] = ()
+    """Agents that a person gave leave to ask."""
+    pardoned: int = 0
+    """How many of the failures a person wants forgotten: those experts may be asked again."""
 
     @property
     def goal(self) -> str:
@@ -151,7 +161,8 @@ class RunState:
 
     def in_doubt(self, goal: Goal) -> str | None:
         """Who may have had the effect that a goal stands for, although the attempt failed."""
-        doubtful = (f.failed.agent for f in self.failures if f.in_doubt and alike(f.goal, goal))
+        counted = self.failures[self.pardoned :]
+        doubtful = (f.failed.agent for f in counted if f.in_doubt and alike(f.goal, goal))
         return next(doubtful, None)
 
     def withdrawn(self, agents: Container[str]) -> RunState:
@@ -174,7 +185,8 @@ class RunState:
 
     def has_failed(self, agent: str, query: str) -> bool:
         """Whether an agent failed in this run for a query, in any slot; being refused is no failure of its own."""
-        kinds = [f.failed.kind for f in self.failures if f.failed.agent == agent and f.goal.query == query]
+        counted = self.failures[self.pardoned :]
+        kinds = [f.failed.kind for f in counted if f.failed.agent == agent and f.goal.query == query]
         refused = sum(kind in REFUSALS for kind in kinds)
         return refused < len(kinds) or refused > PATIENCE_WITH_REFUSALS
 

@@ -63,7 +63,10 @@ def meanwhile(state: RunState, context: RunContext) -> RunState:
         return state
     routing = _PLAN.steps(_view(state, context))
     routing = replace(routing, choices=tuple(choice for choice in routing.choices if choice.plan is not None))
-    return _good(routing, state, context, _PLAN.name) if routing.turn.routes else state
+    asked = replace(state, routes=routing.turn.routes)
+    if not asked.routes or context.waiting(asked):  # whoever needs a person's leave comes between two rounds
+        return state
+    return _good(routing, state, context, _PLAN.name)
 
 
 def _view(state: RunState, context: RunContext) -> View:

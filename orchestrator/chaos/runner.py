@@ -12,7 +12,7 @@ from orchestrator.chaos.suite import Case, Suite
 from orchestrator.chaos.world import LeapingLoop, World, simulated
 from orchestrator.messages import Decision, Message, Question, Status
 from orchestrator.pipeline import Orchestrator
-from orchestrator.pipeline.assembly import SAFE_BUDGET
+from orchestrator.pipeline.parts import SAFE_BUDGET
 from orchestrator.routers import PlanRouter
 from orchestrator.runtime import Clocks
 from orchestrator.trace import silent_failures

@@ -266,7 +266,7 @@ def _within(how: How, suite: Suite, jobs: list[Job], screen: Screen) -> How:
     from dataclasses import replace
 
     from orchestrator.evals.judge import Judge
-    from orchestrator.pipeline.assembly import SAFE_BUDGET
+    from orchestrator.pipeline.parts import SAFE_BUDGET
 
     judge = suite.pool.models[suite.scorer.model] if isinstance(suite.scorer, Judge) else None
     spends = any(job.spends(suite) for job in jobs) or (judge is not None and not judge.free)

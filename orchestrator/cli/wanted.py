@@ -216,7 +216,7 @@ def _reachable(model: Model, wanted: Wanted) -> bool:
 
 def _with_cassette(parts: Parts, wanted: Wanted) -> Parts:
     """The parts with a cassette before every door, where one is asked for."""
-    from orchestrator.pipeline.assembly import doors
+    from orchestrator.pipeline.parts import doors
     from orchestrator.providers import RecordingProvider, ReplayProvider
     from orchestrator.providers.replay import note_keys
 

@@ -126,7 +126,7 @@ class Decider:
         )
         router = None
         if way.router is not None or not isinstance(way.analyses, int):
-            from orchestrator.pipeline.assembly import router_of
+            from orchestrator.pipeline.parts import router_of
 
             # one for all cases: what its policy works out is kept
             router = router_of(way.router, file.pool, way.analyses, calibration)

@@ -25,7 +25,7 @@ from orchestrator.evals.suite import Suite
 from orchestrator.evals.workers import until_stopped, work_through
 from orchestrator.health import Health
 from orchestrator.messages import Message
-from orchestrator.pipeline.assembly import doors
+from orchestrator.pipeline.parts import doors
 from orchestrator.pool import Model
 from orchestrator.providers import Call, Completion, Gate, ModelCall, Provider, ReplayProvider
 from orchestrator.providers.base import Quote, list_price_quote

@@ -23,7 +23,7 @@ from orchestrator.evals.suite import Candidate, Limit, Suite
 from orchestrator.evals.workers import standing, until_stopped, work_through
 from orchestrator.messages import Decision
 from orchestrator.pipeline import Orchestrator
-from orchestrator.pipeline.assembly import doors
+from orchestrator.pipeline.parts import doors
 from orchestrator.pool import Agent, Pool
 from orchestrator.providers import Provider, ReplayProvider
 from orchestrator.trace import read_trace

@@ -10,7 +10,9 @@ from orchestrator.merge.numbers import stated_number
 from orchestrator.merge.refine import Refine
 from orchestrator.merge.rules import (
     MERGES,
+    PERSON,
     First,
+    PersonAnswer,
     RouterAnswer,
     Vote,
     Weighted,
@@ -24,6 +26,7 @@ __all__ = [
     "ASKING",
     "FREE_TEXT_F1",
     "MERGES",
+    "PERSON",
     "AskingMerge",
     "Attribution",
     "Best",
@@ -32,6 +35,7 @@ __all__ = [
     "MergeFunction",
     "MergeRule",
     "PanelMerge",
+    "PersonAnswer",
     "Refine",
     "RouterAnswer",
     "Synthesise",

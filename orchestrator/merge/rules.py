@@ -14,7 +14,22 @@ from orchestrator.merge.base import in_order, sided
 from orchestrator.merge.canonical import canonical, grouped
 from orchestrator.messages import Analysis, Dissent, Question, Reply
 
-__all__ = ["MERGES", "DecidingRule", "First", "RouterAnswer", "Vote", "Weighted", "fallen_back", "merge_named", "voted"]
+__all__ = [
+    "MERGES",
+    "PERSON",
+    "DecidingRule",
+    "First",
+    "PersonAnswer",
+    "RouterAnswer",
+    "Vote",
+    "Weighted",
+    "fallen_back",
+    "merge_named",
+    "voted",
+]
+
+PERSON = "person"
+"""Who gave an answer at a resume."""
 
 LEAST_P, MOST_P = 0.01, 0.99
 """Nobody is so surely right or wrong that one reply outweighs all the others."""
@@ -127,6 +142,17 @@ class RouterAnswer:
     async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
         """The same, for a run."""
         return self.decide(question, replies)
+
+
+class PersonAnswer:
+    """A person's answer decides; replies that equal it support it, the others dissent. Only a resume asks for it."""
+
+    name = PERSON
+
+    async def merge(self, question: Question, replies: Sequence[Reply]) -> Analysis:
+        """The latest reply of the agent `person`."""
+        own = [reply for reply in replies if reply.agent == PERSON]
+        return sided(own[-1].text, question, [*(reply for reply in replies if reply not in own), own[-1]])
 
 
 def voted(question: Question, replies: Sequence[Reply]) -> Analysis:

@@ -1,107 +1,56 @@
-"""Puts an orchestrator's parts together, and the context of each of its runs."""
+"""What an orchestrator was built with, and the context of each of its runs."""
 
 from __future__ import annotations
 
-import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from orchestrator.budget import Budget, Ledger, Reservation
-from orchestrator.confidence import Calibration, read_calibration
+from orchestrator.confidence import Calibration
 from orchestrator.content import Prompt, load_prompt
-from orchestrator.errors import AttemptError, BudgetExceeded, ConfigError, nearest
+from orchestrator.errors import BudgetExceeded
 from orchestrator.health import NestedHealth
-from orchestrator.merge import (
-    ASKING,
-    AskingMerge,
-    MergeFunction,
-    MergeRule,
-    PanelMerge,
-    as_merge,
-    canonical,
-    found_merge,
-    worst_of_asking,
-)
-from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
+from orchestrator.keeping import Keeper, Keeping, digest_of
+from orchestrator.merge import AskingMerge, MergeRule, PanelMerge, worst_of_asking
+from orchestrator.monitors import Monitor
 from orchestrator.pipeline.many import Share
+from orchestrator.pipeline.storage import Checkpointer
 from orchestrator.planner import Planner
-from orchestrator.pool import Model, Pool
-from orchestrator.pool.descriptors import LOCAL_SERVERS
-from orchestrator.pool.plugins import find_plugin, plugin_names
-from orchestrator.providers import (
-    Completion,
-    Gate,
-    Provider,
-    RecordedProvider,
-    RecordingProvider,
-    ReplayProvider,
-    Request,
-    ScriptProvider,
-)
-from orchestrator.providers.anthropic import AnthropicProvider
-from orchestrator.providers.functions import ProviderFunction, as_provider
-from orchestrator.providers.openai import OpenAIProvider
-from orchestrator.routers import (
-    BallotRouter,
-    CascadeRouter,
-    LLMRouter,
-    PlanRouter,
-    Router,
-    RouterFunction,
-    View,
-    WidthRouter,
-    as_router,
-    cascade_named,
-)
+from orchestrator.pool import Agent
+from orchestrator.providers import Gate
+from orchestrator.routers import LLMRouter, PlanRouter, Router
 from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
-from orchestrator.tools import Kinds
-from orchestrator.trace import Journal, Listener, runs_folder
+from orchestrator.tools import Kinds, schema_of
+from orchestrator.trace import Journal, Listener, Past, runs_folder
 from orchestrator.trace.events import RunStarted
 from orchestrator.version import __version__
 from orchestrator.weights import Facilities, Weigher
 
 __all__ = [
-    "Analyses",
+    "OUTPUT",
+    "TURNS_OF_A_ROUTER",
     "Settings",
     "Wishes",
-    "budget_of",
-    "check_prices",
-    "check_responses",
-    "confidence_of",
     "context_of",
-    "doors",
-    "first_request",
-    "first_thought",
+    "digests_of",
     "fresh_id",
-    "merge_of",
-    "monitors_of",
-    "router_of",
-    "spenders",
     "started",
     "trace_path",
+    "typed",
 ]
 
 TURNS_OF_A_ROUTER = 12
 """Turns of a router that is not the plan router, where the budget names none; the plan router ends by itself."""
-SAFE_BUDGET = Decimal("0.10")
-"""USD of a run that can spend and was given no budget (SEMANTICS §6)."""
-
-Analyses = int | str
-"""How many analyses are asked for: a number, `auto`, or `auto:K` for a vote of K that may end early."""
-_ASKING_NOBODY = (BallotRouter, CascadeRouter, LLMRouter, PlanRouter, WidthRouter)
-"""Routers that ask no model but the one they name."""
-
-_log = logging.getLogger("orchestrator")
+OUTPUT = "output "
+"""How the digest of the type that a run is to end in is called, before its name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,6 +76,8 @@ class Settings:
     seed: int | None
     confidence: Calibration | None
     abstain_below: float | None
+    checkpointer: Checkpointer | None = None
+    """Where durable runs keep their checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,171 +90,25 @@ class Wishes:
     """The pydantic model that the decision is to be on."""
     share: Share | None = None
     """What it has together with other runs."""
+    note: Mapping[str, JsonValue] | None = None
+    """What is kept in the trace for whoever resumes the run."""
 
 
-def doors(given: Mapping[str, Provider | ProviderFunction] | None, pool: Pool | None = None) -> dict[str, Provider]:
-    """The providers of a pool: the vendors', the local servers' and what packages offer; those given come first."""
-    openai = OpenAIProvider()
-    found = {name: as_provider(each, name) for name, each in (given or {}).items()}
-    known = {"openai": openai, "anthropic": AnthropicProvider(), **dict.fromkeys(LOCAL_SERVERS, openai), **found}
-    named = {model.provider for model in pool.models.described.values()} if pool else set[str]()
-    offered = {name: find_plugin("providers", name) for name in sorted(named - known.keys())}
-    more = {name: as_provider(cast("Provider", each.made()), name) for name, each in offered.items() if each}
-    return {**known, **more}
-
-
-def router_of(
-    given: Router | RouterFunction | str | None, pool: Pool, analyses: Analyses = 1, fitted: Calibration | None = None
-) -> Router:
-    """The router from an object, a function, `plan`, `llm` (the pool's own model), `cascade`, or a model's name.
-
-    Where `analyses` is no number it is the router that works out how many there are to be.
-    """
-    if (wide := _wide(analyses, fitted)) is not None:
-        if given not in (None, "plan"):
-            problem = f"`{analyses}` goes with the router `plan`, which others decide for themselves"
-            raise ConfigError(problem, field="analyses", expected="no other router, or a number")
-        return wide
-    if given is None or given == "plan":
-        return PlanRouter()
-    if isinstance(given, str) and given.partition(":")[0] == "cascade" and given not in pool.models:
-        return cascade_named(given, fitted)
-    if isinstance(given, str) and given != "llm" and given not in pool.models:
-        plugin = find_plugin("routers", given)
-        given = cast("Router", plugin.made()) if plugin else given
-    router = LLMRouter(_model_named(given, pool, pool.router, "router")) if isinstance(given, str) else as_router(given)
-    asked = router.model if isinstance(router, LLMRouter) else getattr(router, "demoter", None)
-    if isinstance(asked, str):
-        _check_model(asked, pool, "router", also="routers")
-    return router
-
-
-def monitors_of(given: Sequence[Monitor | MonitorFunction | str] | None, pool: Pool) -> tuple[Monitor, ...]:
-    """The monitors from objects, functions and names of plug-ins; the built-in ones where none are given."""
-    return built_in(pool) if given is None else tuple(map(_monitor_of, given))
-
-
-def _monitor_of(given: Monitor | MonitorFunction | str) -> Monitor:
-    if not isinstance(given, str):
-        return as_monitor(given)
-    plugin = find_plugin("monitors", given)
-    if plugin is None:
-        known = plugin_names("monitors")
-        expected = "one that a package offers: " + (", ".join(known) or "none does")
-        hint = nearest(given, known)
-        raise ConfigError(f"there is no monitor `{given}`", field="monitors", expected=expected, suggestion=hint)
-    return as_monitor(cast("Monitor", plugin.made()))
-
-
-def _wide(analyses: Analyses, fitted: Calibration | None) -> Router | None:
-    """The router of `auto` and of `auto:K`; None for a number."""
-    if isinstance(analyses, int):
-        if analyses < 1:
-            raise ConfigError(
-                f"cannot be {analyses}", field="analyses", expected="a whole number of at least 1, or auto"
-            )
-        return None
-    word, mark, number = analyses.partition(":")
-    if word == "auto" and (not mark or (number.isdecimal() and int(number) > 0)):
-        return BallotRouter(int(number)) if mark else WidthRouter(fitted)
-    expected = "a whole number of at least 1, auto, or auto:K"
-    raise ConfigError(f"cannot be `{analyses}`", field="analyses", expected=expected)
-
-
-def merge_of(given: MergeRule | MergeFunction | str | None, pool: Pool) -> MergeRule | None:
-    """The merge from an object, a function or a name; those that ask a model ask the pool's merge agent."""
-    if isinstance(given, str) and given in ASKING:
-        return ASKING[given](_model_named("llm", pool, pool.merger, "merge"))
-    merge = found_merge(given) if isinstance(given, str) else given and as_merge(given)
-    if isinstance(merge, AskingMerge):
-        _check_model(merge.model, pool, "merge")
-    return merge
-
-
-def _model_named(given: str, pool: Pool, own: str | None, field: str) -> str:
-    if given != "llm":
-        return given
-    if own is None:
-        raise ConfigError(
-            f"the pool `{pool.name}` names no model for it", field=field, expected="`[pool] router` and `merger`"
-        )
-    return own
-
-
-def _check_model(name: str, pool: Pool, field: str, *, also: str | None = None) -> None:
-    """Refuse the name of a model that is not there; `also` is the group of plug-ins that might have been meant."""
-    if name in pool.models:
-        return
-    known, offered = sorted(pool.models), plugin_names(also) if also else []
-    expected = "a model of the pool: " + (", ".join(known) or "it has none")
-    expected += f", or one that a package offers: {', '.join(offered)}" if offered else ""
-    hint = nearest(name, [*known, *offered])
-    raise ConfigError(f"there is no model `{name}`", field=field, expected=expected, suggestion=hint)
-
-
-def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Mapping[str, Provider]) -> list[Model]:
-    """Models that a run may pay for; a router of the caller's own may ask any model of the pool."""
-    named = {agent.model for agent in pool.agents.values()}
-    named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
-    if isinstance(router, PlanRouter):
-        named.add(router.demoter)
-    if type(router) not in _ASKING_NOBODY:
-        named |= set(pool.models)
-    found = [pool.models[name] for name in sorted(name for name in named if name)]
-    return [model for model in found if _spends(model, providers.get(model.provider))]
-
-
-def _spends(model: Model, provider: Provider | None) -> bool:
-    """Whether asking a model can cost money: a vendor's, or one with a price behind a door of the caller's own."""
-    if model.free or isinstance(provider, (RecordedProvider, ScriptProvider)):
-        return False
-    vendors = (OpenAIProvider, AnthropicProvider, RecordingProvider, ReplayProvider)
-    return isinstance(provider, vendors) or (provider is not None and model.price is not None)
-
-
-def budget_of(given: Budget | None, payable: list[Model]) -> Budget:
-    """The budget: the caller's; else ten cents where money can be spent, and it is said aloud."""
-    if given is not None and given.usd is not None:
-        return given
-    if not payable:
-        return given or Budget()
-    _log.warning("no budget was given: this run spends at most $%s", SAFE_BUDGET)
-    given = given or Budget()
-    return Budget(usd=SAFE_BUDGET, tokens=given.tokens, turns=given.turns, seconds=given.seconds)
-
-
-def check_prices(providers: Mapping[str, Provider], budget: Budget) -> None:
-    """Refuse a money budget over recorded outcomes that hold no costs (SEMANTICS §10)."""
-    unpriced = any(isinstance(each, RecordedProvider) and not each.priced for each in providers.values())
-    if budget.usd is not None and unpriced:
-        raise ConfigError(
-            "cannot be kept: the recorded outcomes hold no costs",
-            field="budget.usd",
-            expected="no money budget, or a file that records every cost",
-        )
-
-
-def check_responses(providers: Mapping[str, Provider]) -> None:
-    """Refuse to run over recorded outcomes without responses: nothing could be merged (SEMANTICS §10)."""
-    if any(isinstance(each, RecordedProvider) and not each.answers for each in providers.values()):
-        raise ConfigError(
-            "the recorded outcomes hold no responses: they say who would have been right, not what was said",
-            field="recorded",
-            expected="a file with responses; one without serves `explain` and evals by score",
-        )
-
-
-def context_of(settings: Settings, state: RunState, journal: Journal, tally: Tally, wishes: Wishes) -> RunContext:
-    """Everything heavy of one run."""
+def context_of(
+    settings: Settings, state: RunState, journal: Journal, tally: Tally, wishes: Wishes, *, past: Past | None = None
+) -> RunContext:
+    """Everything heavy of one run; `past` is what the trace of a durable one holds already."""
     clock, within, share = settings.clocks.monotonic, enclosing_attempt(), wishes.share
     around = share.ledger if share else within.context.ledger if within else None
     ledger, facilities = Ledger(settings.budget, name=_level(within, share), within=around), settings.facilities
+    set_aside = _set_aside(settings, state, ledger)
     if within is not None:
         facilities = replace(facilities, health=NestedHealth(facilities.health, within.context.facilities.health))
-    weigher, started = Weigher(facilities, state.question, ledger), clock()
-    deadline = started + min(_seconds(settings.budget.seconds), _seconds(within and within.context.seconds_left()))
-    deadline = min(deadline, share.until) if share else deadline
-    gate = Gate(facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), deadline)
+    weigher, started = Weigher(facilities, state.question, ledger), clock() - (past.seconds if past else 0.0)
+    for ended, reserved in past.settled() if past else ():
+        ledger.recall(ended.usd, ended.usage, exact=ended.exact, reserved=reserved)
+    until = _deadline(settings, started, within, share)
+    gate = Gate(facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), until, past)
     turns = settings.budget.turns
     if turns is None and not isinstance(settings.router, PlanRouter):
         turns = TURNS_OF_A_ROUTER
@@ -324,12 +129,28 @@ def context_of(settings: Settings, state: RunState, journal: Journal, tally: Tal
         wall=settings.clocks.wall,
         started=started,
         turns=turns,
-        set_aside=_set_aside(settings, state, ledger),
+        set_aside=set_aside,
         on_text=wishes.on_text,
         within=within,
         confidence=settings.confidence,
         abstain_below=settings.abstain_below,
+        keeper=None if past is None else Keeper(journal, Keeping(facilities.tools, facilities.kinds), past),
     )
+
+
+def typed(settings: Settings, output: type[BaseModel] | None, goals: tuple[str, ...]) -> Settings:
+    """The settings of a run that is to end in a type; raises `ConfigError` where its goal has another one."""
+    if output is None:
+        return settings
+    facilities = settings.facilities
+    return replace(settings, facilities=replace(facilities, kinds=facilities.kinds.asking(output, goals)))
+
+
+def _deadline(settings: Settings, started: float, within: Enclosing | None, share: Share | None) -> float:
+    """When a run is over: by its own limit, that of the run around it, and that of those it shares time with."""
+    own, around = _seconds(settings.budget.seconds), _seconds(within and within.context.seconds_left())
+    until = min(started + own, settings.clocks.monotonic() + around)
+    return min(until, share.until) if share else until
 
 
 def _level(within: Enclosing | None, share: Share | None) -> str:
@@ -341,32 +162,6 @@ def _level(within: Enclosing | None, share: Share | None) -> str:
 
 def _seconds(limit: float | None) -> float:
     return float("inf") if limit is None else limit
-
-
-def first_request(settings: Settings, state: RunState, planner: Planner) -> Request | None:
-    """What an LLM router's model would be asked first; None for other routers."""
-    router, pool = settings.router, settings.facilities.pool
-    if not isinstance(router, LLMRouter):
-        return None
-
-    async def nobody(name: str, request: Request) -> Completion:
-        raise AttemptError(f"{name} is not asked for {len(request.messages)} messages", kind="invalid_request")
-
-    turns = settings.budget.turns or TURNS_OF_A_ROUTER
-    return router.request(View(state, tuple(pool.agents.values()), planner, pool.models, nobody, turns=turns))
-
-
-def first_thought(settings: Settings, state: RunState, planner: Planner) -> str | None:
-    """What a router that goes step by step would do first, and why; None for other routers."""
-    router, pool = settings.router, settings.facilities.pool
-    if not isinstance(router, (BallotRouter, CascadeRouter, WidthRouter)):
-        return None
-
-    async def nobody(name: str, request: Request) -> Completion:
-        raise AttemptError(f"{name} is not asked for {len(request.messages)} messages", kind="invalid_request")
-
-    view = View(state, tuple(pool.agents.values()), planner, pool.models, nobody, label_of=canonical)
-    return router.step(view, state.goal).thought or None
 
 
 def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservation | None:
@@ -394,8 +189,34 @@ def _prompts(settings: Settings, kinds: Kinds) -> tuple[Prompt, ...]:
     return (*found, load_prompt("typed")) if kinds.types or kinds.asked else found
 
 
-def started(settings: Settings, state: RunState, context: RunContext) -> RunStarted:
-    """The first event of a run."""
+def digests_of(settings: Settings, kinds: Kinds) -> dict[str, str]:
+    """What a run is built of, each part with the beginning of its SHA-256; `kinds` are those of the run."""
+    pool = settings.facilities.pool
+    parts: dict[str, object] = {f"agent {name}": _described(agent) for name, agent in pool.agents.items()}
+    parts |= {f"model {name}": model.model_dump(mode="json") for name, model in pool.models.items()}
+    parts |= {f"prompt {prompt.name}": prompt.digest for prompt in _prompts(settings, kinds)}
+    parts["goals"] = pool.goals
+    parts["router"] = [settings.router.name, getattr(settings.router, "model", None)]
+    parts["merge"] = [settings.merge and settings.merge.name, getattr(settings.merge, "model", None)]
+    if settings.confidence is not None:
+        parts["confidence"] = [settings.confidence, settings.abstain_below]
+    if kinds.asked is not None:
+        parts[f"{OUTPUT}{kinds.asked.__name__}"] = [kinds.asked.__module__, schema_of(kinds.asked)]
+    return {name: digest_of(part) for name, part in sorted(parts.items())}
+
+
+def _described(agent: Agent) -> dict[str, object]:
+    """An agent by its descriptor; a function by its name, since where it lies in memory says nothing."""
+    table = {name: value for name, value in agent.model_dump(exclude={"source", "claim"}).items() if name != "tool"}
+    tool = agent.tool
+    named = tool if isinstance(tool, str) else tool and getattr(tool, "__qualname__", type(tool).__qualname__)
+    return {**table, "tool": named}
+
+
+def started(
+    settings: Settings, state: RunState, context: RunContext, note: Mapping[str, JsonValue] | None
+) -> RunStarted:
+    """The first event of a run; `note` is kept for whoever resumes it."""
     budget, rates = settings.budget, settings.facilities.rates
     return RunStarted(
         within=context.within.place if context.within else None,
@@ -416,19 +237,8 @@ def started(settings: Settings, state: RunState, context: RunContext) -> RunStar
             prompt.name: f"{prompt.version}:{prompt.digest}" for prompt in _prompts(settings, context.facilities.kinds)
         },
         version=__version__,
-    )
-
-
-def confidence_of(given: Calibration | Path | str | None, abstain_below: float | None) -> Calibration | None:
-    """The calibration, or the one in a file; raises `ConfigError` where there is none to abstain by."""
-    if abstain_below is None or given is not None:
-        if abstain_below is not None and not 0 <= abstain_below <= 1:
-            raise ConfigError(f"cannot be {abstain_below:g}", field="abstain_below", expected="a number from 0 to 1")
-        return read_calibration(given) if isinstance(given, (str, Path)) else given
-    raise ConfigError(
-        "there is no confidence to go by",
-        field="abstain_below",
-        expected="a calibration beside it: `confidence`, a file that `orchestrator eval calibrate` wrote",
+        digests={} if context.keeper is None else digests_of(settings, context.facilities.kinds),
+        note=None if note is None else dict(note),
     )
 
 

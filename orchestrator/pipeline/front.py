@@ -5,68 +5,52 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
-from orchestrator.budget import Budget, Ledger
+from orchestrator.budget import Budget
 from orchestrator.confidence import Calibration
-from orchestrator.errors import ConfigError, nearest
+from orchestrator.errors import ConfigError
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule
-from orchestrator.messages import Asked, Decision, Failed, Goal, Question, Reply, as_question
+from orchestrator.messages import Asked, Decision, Question, as_question
 from orchestrator.monitors import Monitor, MonitorFunction
-from orchestrator.pipeline.assembly import (
+from orchestrator.pipeline.assembly import Settings, Wishes, fresh_id
+from orchestrator.pipeline.beforehand import Explanation, as_if, explained, way
+from orchestrator.pipeline.durable import Pending, aborted, checked_checkpointer, path_of, pending_runs
+from orchestrator.pipeline.many import Outcome, each_of, share_of
+from orchestrator.pipeline.nesting import LONGEST_RUN, agent_of, node_of
+from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph
+from orchestrator.pipeline.parts import (
     Analyses,
-    Settings,
-    Wishes,
     budget_of,
     check_prices,
-    check_responses,
     confidence_of,
-    context_of,
     doors,
-    first_request,
-    first_thought,
-    fresh_id,
     merge_of,
     monitors_of,
     router_of,
     spenders,
-    started,
-    trace_path,
 )
-from orchestrator.pipeline.many import Outcome, each_of, share_of
-from orchestrator.pipeline.nesting import (
-    LONGEST_RUN,
-    Mirror,
-    agent_of,
-    check_depth,
-    nested_trace,
-    node_of,
-    note_nested,
-)
-from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph, walk
+from orchestrator.pipeline.running import ran, resumed
+from orchestrator.pipeline.storage import Checkpointer
 from orchestrator.planner import Choice, Planner, graph_of
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.pool.registry import Member
-from orchestrator.protocol import Route
-from orchestrator.providers import Provider, ProviderFunction, Request
+from orchestrator.providers import Provider, ProviderFunction
 from orchestrator.routers import Router, RouterFunction
-from orchestrator.runtime import Clocks, Disturb, Faults, OnStream, RunContext, Tally, enclosing_attempt
-from orchestrator.state import Failure, RunState
+from orchestrator.runtime import Clocks, Disturb, Faults, OnStream
+from orchestrator.state import RunState
 from orchestrator.tools import Provided, Resources, bind, kinds_of
-from orchestrator.trace import Journal, Listener
-from orchestrator.trace.events import AttemptCancelled, Escalated, Event, RunEnded
-from orchestrator.weights import Facilities, Preference, Rates, Weigher
+from orchestrator.trace import Listener
+from orchestrator.trace.events import Event, Resumed
+from orchestrator.weights import Facilities, Preference, Rates
 
 __all__ = ["Explanation", "Orchestrator"]
 
-How = Literal["cancelled", "error"]
 Typed = TypeVar("Typed", bound=BaseModel)
 
 
@@ -76,20 +60,18 @@ class Options(TypedDict, total=False):
     goal: str | None
     listeners: Iterable[Listener]
     on_text: OnStream | None
+    note: Mapping[str, JsonValue] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What would be done, at what weights; nobody is called to find out."""
+class Taking(TypedDict, total=False):
+    """What a resume may be told besides the run and its output; see `Orchestrator.resume`."""
 
-    goal: str
-    choices: tuple[Choice, ...]
-    """One for each analysis asked for; the last has no plan where experts run out."""
-    rates: Rates
-    request: Request | None = None
-    """What the model of an LLM router would be asked first, word for word."""
-    thought: str | None = None
-    """What a cascade or a width of its own would do first, and why."""
+    answer: str | None
+    retry: bool
+    allow: Iterable[str]
+    changed: bool
+    listeners: Iterable[Listener]
+    on_text: OnStream | None
 
 
 class Orchestrator:
@@ -99,7 +81,8 @@ class Orchestrator:
     file that ends in `.jsonl`, or False for nowhere. `provide` holds what experts ask for by its class, as a list of
     objects or by class; no model and no trace sees it. `listeners` are told every event of every run. `confidence` says
     what scores of decisions are worth; without it a decision has none. Below `abstain_below` a decision becomes an
-    escalation. Raises `ConfigError` where the parts do not fit.
+    escalation. With a `checkpointer` runs are durable: one that was killed, cancelled, or waits for a person is taken
+    up by `resume`. Raises `ConfigError` where the parts do not fit.
     """
 
     def __init__(
@@ -128,6 +111,7 @@ class Orchestrator:
         seed: int | None = None,
         confidence: Calibration | Path | str | None = None,
         abstain_below: float | None = None,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         members = pool if isinstance(pool, Pool) else Pool(pool)
         clocks = clocks or Clocks()
@@ -171,6 +155,7 @@ class Orchestrator:
             seed=seed,
             confidence=fitted,
             abstain_below=abstain_below,
+            checkpointer=None if checkpointer is None else checked_checkpointer(checkpointer, trace, content=content),
         )
 
     @property
@@ -213,26 +198,72 @@ class Orchestrator:
         goal: str | None = None,
         listeners: Iterable[Listener] = (),
         on_text: OnStream | None = None,
+        note: Mapping[str, JsonValue] | None = None,
     ) -> Decision[Any]:
         """The decision on a question; it tells in `status` and `reasons` what went wrong.
 
         With `output`, a pydantic model, it is a decision on one: asked for by its schema and mended where that does not
-        help, or escalated. `on_text` is told what router and merge agent write, as it arrives.
+        help, or escalated. `on_text` is told what router and merge agent write, as it arrives; `note` is kept in the
+        trace for whoever resumes the run.
 
         Raises `ConfigError` for what the caller got wrong, whatever a router of the caller's own raises, and
-        CancelledError where it is cancelled; the trace is ended in each case. A merge that raises gives way.
+        CancelledError where it is cancelled; the trace is ended in each case, or paused in a durable run. A merge that
+        raises gives way.
         """
-        return await self._run(asked, goal, Wishes(tuple(listeners), on_text, output))
+        wishes = Wishes(tuple(listeners), on_text, output, note=note)
+        return await ran(self._settings, self._state(asked, goal), wishes)
 
-    async def _run(self, asked: Asked, goal: str | None, wishes: Wishes) -> Decision[Any]:
-        context, state = self._begin(asked, goal, wishes)
-        with _Ending(context):
-            context.journal.write(started(self._settings, state, context))
-            decision = await walk(state, context, langsmith=self._settings.langsmith)
-            context.journal.raise_fault()
-            context.journal.write(RunEnded(how="decided", decision=decision))
-        context.journal.raise_fault()
-        return decision.model_copy(update={"head": context.journal.head})
+    @overload
+    async def resume(self, run_id: str, *, output: type[Typed], **more: Unpack[Taking]) -> Decision[Typed]: ...
+
+    @overload
+    async def resume(self, run_id: str, *, output: None = None, **more: Unpack[Taking]) -> Decision[None]: ...
+
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        output: type[BaseModel] | None = None,
+        answer: str | None = None,
+        retry: bool = False,
+        allow: Iterable[str] = (),
+        changed: bool = False,
+        listeners: Iterable[Listener] = (),
+        on_text: OnStream | None = None,
+    ) -> Decision[Any]:
+        """Go on with a durable run that was killed, cancelled, or waits for a person.
+
+        `output` is what the run was begun with. `answer` is a person's answer, `retry` lets experts that failed be
+        asked again, `allow` names agents that may be asked from now on; `changed` goes on although pool, router or
+        merge are not what they were.
+
+        Raises `ConfigError` where there is no such run, or nothing of it is left to do, or another process is at it.
+        """
+        word = Resumed(seconds=0.0, answer=answer, retry=retry, allow=tuple(allow))
+        wishes = Wishes(tuple(listeners), on_text, output)
+        return await resumed(self._settings, run_id, word, wishes, changed=changed)
+
+    @overload
+    def resume_sync(self, run_id: str, *, output: type[Typed], **more: Unpack[Taking]) -> Decision[Typed]: ...
+
+    @overload
+    def resume_sync(self, run_id: str, *, output: None = None, **more: Unpack[Taking]) -> Decision[None]: ...
+
+    def resume_sync(
+        self, run_id: str, *, output: type[BaseModel] | None = None, **more: Unpack[Taking]
+    ) -> Decision[Any]:
+        """`resume` for callers without an event loop; raises `ConfigError` where one is running."""
+        _check_no_loop("resume_sync", "`await orchestrator.resume(…)`")
+        return asyncio.run(self.resume(run_id, output=cast("type[BaseModel]", output), **more))
+
+    def pending(self) -> list[Pending]:
+        """Durable runs in the folder of traces that have not come to their end, newest first."""
+        return pending_runs(self._settings.trace)
+
+    async def abort(self, run_id: str, why: str = "aborted by a person") -> None:
+        """End a durable run for good; what was in flight is charged, and nothing more is done."""
+        settings = self._settings
+        await aborted(path_of(settings, run_id), settings.checkpointer, settings.clocks.wall, why)
 
     @overload
     def run_sync(self, asked: Asked, *, output: type[Typed], **more: Unpack[Options]) -> Decision[Typed]: ...
@@ -241,20 +272,11 @@ class Orchestrator:
     def run_sync(self, asked: Asked, *, output: None = None, **more: Unpack[Options]) -> Decision[None]: ...
 
     def run_sync(
-        self,
-        asked: Asked,
-        *,
-        output: type[BaseModel] | None = None,
-        goal: str | None = None,
-        listeners: Iterable[Listener] = (),
-        on_text: OnStream | None = None,
+        self, asked: Asked, *, output: type[BaseModel] | None = None, **more: Unpack[Options]
     ) -> Decision[Any]:
         """`run` for callers without an event loop; raises `ConfigError` where one is running."""
-        if _in_a_loop():
-            raise ConfigError("an event loop is running here", field="run_sync", expected="`await orchestrator.run(…)`")
-        return asyncio.run(
-            self.run(asked, output=cast("type[BaseModel]", output), goal=goal, listeners=listeners, on_text=on_text)
-        )
+        _check_no_loop("run_sync", "`await orchestrator.run(…)`")
+        return asyncio.run(self.run(asked, output=cast("type[BaseModel]", output), **more))
 
     async def run_many(
         self,
@@ -287,7 +309,9 @@ class Orchestrator:
     ) -> AsyncGenerator[tuple[int, Outcome]]:
         """As `run_many`, place and outcome as they come; holds no more than the runs that are being made."""
         wishes = Wishes(share=share_of(budget, self._settings.clocks.monotonic()))
-        outcomes = each_of(questions, lambda asked: self._run(asked, goal, wishes), concurrency=concurrency)
+        outcomes = each_of(
+            questions, lambda asked: ran(self._settings, self._state(asked, goal), wishes), concurrency=concurrency
+        )
         async with aclosing(outcomes):
             async for found in outcomes:
                 yield found
@@ -315,12 +339,7 @@ class Orchestrator:
 
         `have` names artifacts that are there already, `without` experts that are left out, as if they had failed.
         """
-        state = self._beforehand(self._state(asked, goal), have, without)
-        weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
-        planner = self._settings.planning(weigher)
-        request = first_request(self._settings, state, planner)
-        thought = first_thought(self._settings, state, planner)
-        return Explanation(state.goal, planner.slots(state), self._settings.facilities.rates, request, thought)
+        return explained(self._settings, as_if(self._state(asked, goal), self.pool, have, without))
 
     def path(self, goal: str | None = None, *, have: Iterable[str] = (), without: Iterable[str] = ()) -> Choice:
         """The cheapest way to a goal by descriptors and health alone, for no question in particular.
@@ -329,20 +348,7 @@ class Orchestrator:
         Raises `ConfigError` for names that are not in the pool.
         """
         goals = self.pool.goals_from(goal)
-        state = self._beforehand(RunState(Question(()), goals, goals[0]), have, without)
-        weigher = Weigher(self._settings.facilities, state.question, Ledger(self._settings.budget))
-        return self._settings.planning(weigher).choose(Goal(state.goal), state)
-
-    def _beforehand(self, state: RunState, have: Iterable[str], without: Iterable[str]) -> RunState:
-        """The state as it would be with some artifacts there and some experts failed."""
-        for kind, names, known in (("have", have, self.pool.artifacts), ("without", without, self.pool.agents)):
-            for name in (names := tuple(names)):
-                if name not in known:
-                    hint = nearest(name, known)
-                    expected = "one of " + ", ".join(sorted(known))
-                    raise ConfigError(f"there is no `{name}`", field=kind, expected=expected, suggestion=hint)
-        given = tuple(Reply(0, "given", Goal(name), "") for name in have)
-        return replace(state, replies=given, failures=tuple(_left_out(name) for name in without))
+        return way(self._settings, as_if(RunState(Question(()), goals, goals[0]), self.pool, have, without))
 
     def as_node(
         self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None
@@ -384,68 +390,11 @@ class Orchestrator:
         goals = self.pool.goals_from(goal)
         return RunState(as_question(asked), goals, goals[0], analyses=self._settings.analyses)
 
-    def _begin(self, asked: Asked, goal: str | None, wishes: Wishes) -> tuple[RunContext, RunState]:
-        state, settings, within = self._state(asked, goal), self._settings, enclosing_attempt()
-        check_depth(within)
-        if wishes.output is not None:
-            facilities = settings.facilities
-            kinds = facilities.kinds.asking(wishes.output, state.goals)
-            settings = replace(settings, facilities=replace(facilities, kinds=kinds))
-        check_responses(settings.facilities.providers)
-        tally, run_id = Tally(), settings.new_id()
-        path = trace_path(nested_trace(settings.trace, within), run_id)
-        listeners = (tally, *settings.listeners, *wishes.listeners, *([Mirror(within)] if within else []))
-        content = settings.content and (within is None or within.context.journal.content)
-        try:
-            journal = Journal(run_id, path, now=settings.clocks.wall, content=content, listeners=listeners)
-        except OSError as error:
-            problem = f"cannot be written: {error.strerror}"
-            expected = "a place for a new file, since a trace is never written over"
-            raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
-        return context_of(settings, state, journal, tally, wishes), state
 
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """Closes the trace of a run, whichever way it ends."""
-
-    context: RunContext
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Say how the run ended where it did not end with a decision; the error goes on its way."""
-        if self.context.set_aside is not None:
-            self.context.ledger.give_back(self.context.set_aside)
-        try:
-            if isinstance(error, asyncio.CancelledError):
-                _break_off(self.context, "cancelled", "the run was cancelled")
-            elif error is not None:
-                _break_off(self.context, "error", f"{type(error).__name__}: {error}")
-        finally:
-            self.context.journal.close()
-            note_nested(self.context)
-
-
-def _break_off(context: RunContext, how: How, why: str) -> None:
-    """Close what is open, so that the trace ends consistent."""
-    for attempt in sorted(context.tally.in_flight):
-        context.journal.write(AttemptCancelled(attempt=attempt))
-    for attempt in sorted(context.tally.unresolved):
-        context.journal.write(Escalated(attempt=attempt, reason=why))
-    context.journal.write(RunEnded(how=how, error=why))
-
-
-def _in_a_loop() -> bool:
+def _check_no_loop(door: str, instead: str) -> None:
+    """Refuse a door for callers without an event loop where one is running."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
-
-
-def _left_out(agent: str) -> Failure:
-    return Failure(0, Route(agent), Goal(""), Failed(agent, "injected", "left out", 0))
+        return
+    raise ConfigError("an event loop is running here", field=door, expected=instead)

@@ -1,4 +1,4 @@
-"""The LangGraph of a run: decide, consult, heal, merge."""
+"""The LangGraph of a run: decide, consult, heal, merge, and a node where it waits for a person."""
 # langgraph leaves parameters of its own types open:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
@@ -17,13 +17,26 @@ from orchestrator.consult import consult
 from orchestrator.decision import conclude
 from orchestrator.heal import conclude_on_limit, heal
 from orchestrator.messages import Decision
+from orchestrator.person import not_allowed
 from orchestrator.routers import PlanRouter
 from orchestrator.runtime import RunContext
 from orchestrator.state import RunState
 from orchestrator.trace.events import Noted
 from orchestrator.turns import take_turn
 
-__all__ = ["Channels", "PipelineGraph", "compiled_graph", "walk"]
+__all__ = [
+    "NEXT",
+    "STEPS",
+    "Channels",
+    "NextNode",
+    "PipelineGraph",
+    "compiled_graph",
+    "consulted",
+    "decided",
+    "following",
+    "healed",
+    "walk",
+]
 
 STEPS = 1_000_000
 """LangGraph's own limit, out of the way: turns, money and the failure of experts bound a run."""
@@ -37,7 +50,15 @@ class Channels(TypedDict):
 
 
 PipelineGraph = CompiledStateGraph[Channels, RunContext, Channels, Channels]
-NextNode = Literal["decide", "consult", "heal", "merge"]
+NextNode = Literal["decide", "consult", "heal", "merge", "person"]
+
+NEXT: dict[str, list[str]] = {
+    "decide": ["decide", "consult", "heal", "merge", "person"],
+    "consult": ["decide", "heal", "merge"],
+    "heal": ["decide", "consult", "merge", "person"],
+    "person": ["decide", "consult", "merge"],
+}
+"""What may follow each node."""
 
 
 @cache
@@ -50,11 +71,13 @@ def compiled_graph() -> PipelineGraph:
     graph.add_node("decide", _decide)
     graph.add_node("consult", _consult)
     graph.add_node("heal", _heal)
+    graph.add_node("person", _person)
     graph.add_node("merge", _merge)
     graph.add_edge(START, "decide")
-    graph.add_conditional_edges("decide", _after_decide, ["decide", "consult", "heal", "merge"])
-    graph.add_conditional_edges("consult", _after_consult, ["decide", "heal", "merge"])
-    graph.add_conditional_edges("heal", _after_heal, ["decide", "consult", "merge"])
+    graph.add_conditional_edges("decide", _after_decide, NEXT["decide"])
+    graph.add_conditional_edges("consult", _after_consult, NEXT["consult"])
+    graph.add_conditional_edges("heal", _after_heal, NEXT["heal"])
+    graph.add_edge("person", "merge")
     graph.add_edge("merge", END)
     return graph.compile(checkpointer=False, name="thinkroute")
 
@@ -67,14 +90,9 @@ async def walk(state: RunState, context: RunContext, *, langsmith: bool = False)
     return ended["decision"]
 
 
-async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
-    run, context = state["run"], runtime.context
+async def decided(run: RunState, context: RunContext) -> RunState:
+    """The state after a turn, or after the limit that forbids one."""
     context.journal.raise_fault()
-    return _noted(run, await _decided(run, context), context)
-
-
-async def _decided(run: RunState, context: RunContext) -> RunState:
-    """The state after the next turn, or with the limit that stands in its way."""
     ending = run.complete and (run.takeover or isinstance(context.router, PlanRouter))  # its end is no further turn
     turns = None if run.takeover else run.turns  # a plan ends by itself, and the turns were the router's
     if not ending and (limit := context.limit_hit(turns)):
@@ -89,15 +107,46 @@ async def _decided(run: RunState, context: RunContext) -> RunState:
         raise
 
 
+async def consulted(run: RunState, context: RunContext) -> RunState:
+    """The state after a round of attempts."""
+    context.journal.raise_fault()
+    return await consult(run, context)
+
+
+async def healed(run: RunState, context: RunContext) -> RunState:
+    """The state after failures were dealt with."""
+    return await heal(run, context)
+
+
+def following(node: str, run: RunState, context: RunContext) -> NextNode:
+    """Which node is next; whoever may not be asked without a person's leave is asked for it first."""
+    if run.concluded:
+        return "merge"
+    if node == "consult":
+        return "heal" if run.open or run.pursued else "decide"
+    if run.routes:
+        return "person" if context.waiting(run) else "consult"
+    return "heal" if node == "decide" and not run.thinking else "decide"
+
+
+async def _decide(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
+    run, context = state["run"], runtime.context
+    return _noted(run, await decided(run, context), context)
+
+
 async def _consult(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
     run, context = state["run"], runtime.context
-    context.journal.raise_fault()
-    return _noted(run, await consult(run, context), context)
+    return _noted(run, await consulted(run, context), context)
 
 
 async def _heal(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
     run, context = state["run"], runtime.context
-    return _noted(run, await heal(run, context), context)
+    return _noted(run, await healed(run, context), context)
+
+
+async def _person(state: Channels, runtime: Runtime[RunContext]) -> dict[str, RunState]:
+    run, context = state["run"], runtime.context
+    return _noted(run, not_allowed(run, context), context)
 
 
 def _noted(before: RunState, after: RunState, context: RunContext) -> dict[str, RunState]:
@@ -113,24 +162,13 @@ async def _merge(state: Channels, runtime: Runtime[RunContext]) -> dict[str, Dec
     return {"decision": await conclude(state["run"], runtime.context)}
 
 
-async def _after_decide(state: Channels) -> NextNode:
-    run = state["run"]
-    if run.concluded:
-        return "merge"
-    if run.routes:
-        return "consult"
-    return "decide" if run.thinking else "heal"
+async def _after_decide(state: Channels, runtime: Runtime[RunContext]) -> NextNode:
+    return following("decide", state["run"], runtime.context)
 
 
-async def _after_consult(state: Channels) -> NextNode:
-    run = state["run"]
-    if run.concluded:
-        return "merge"
-    return "heal" if run.open or run.pursued else "decide"
+async def _after_consult(state: Channels, runtime: Runtime[RunContext]) -> NextNode:
+    return following("consult", state["run"], runtime.context)
 
 
-async def _after_heal(state: Channels) -> NextNode:
-    run = state["run"]
-    if run.concluded:
-        return "merge"
-    return "consult" if run.routes else "decide"
+async def _after_heal(state: Channels, runtime: Runtime[RunContext]) -> NextNode:
+    return following("heal", state["run"], runtime.context)

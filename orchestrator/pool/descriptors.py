@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -24,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.messages import Encoding, Usage
+from orchestrator.pool.fields import Modalities, Name, Names, Probability, Usd, distinct, placed
 
 __all__ = [
     "KNOWN_PROVIDERS",
@@ -33,7 +33,6 @@ __all__ = [
     "Claiming",
     "Descriptor",
     "Model",
-    "Name",
     "Price",
     "ToolFunction",
     "checked",
@@ -56,7 +55,6 @@ KNOWN_PROVIDERS: tuple[str, ...] = tuple(sorted({"anthropic", "openai", "recorde
 
 SEEING = ("anthropic", "openai")
 """Vendors whose current models take images; what they do not take, they refuse."""
-Modality = Literal["text", "image"]
 
 NOT_IN_TABLES = frozenset({"name", "source", "claim"})
 """Fields that a table of a file does not state: the table's own name, where it stands, a Python function."""
@@ -65,46 +63,6 @@ ToolFunction = Callable[..., object]
 """A tool: keyword arguments named after artifacts in, an artifact out; plain or async."""
 Claiming = Callable[..., object]
 """A cheap test of a question: how surely the tool can take it, as a probability or a `Claim`."""
-
-
-Word = TypeVar("Word", bound=str)
-
-
-def _placed(kind: str | type[BaseModel] | None) -> str | None:
-    return f"{kind.__module__}:{kind.__qualname__}" if isinstance(kind, type) else kind
-
-
-def _exact(value: object) -> object:
-    return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-def _identifier(name: str) -> str:
-    if not name or name != name.strip() or any(c in "\n\r\t<>\"'`," for c in name):
-        raise PydanticCustomError("name", "a name without quotes, commas, brackets or outer blanks")
-    return name
-
-
-def _distinct(names: tuple[Word, ...]) -> tuple[Word, ...]:
-    if len(set(names)) < len(names):
-        raise PydanticCustomError("distinct", "each name once")
-    return names
-
-
-def _with_text(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
-    if "text" not in modalities:
-        raise PydanticCustomError("modalities", 'a list with "text" in it')
-    return modalities
-
-
-Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0)]
-Name = Annotated[str, AfterValidator(_identifier)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Names = Annotated[tuple[Name, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
-
-
-Modalities = Annotated[
-    tuple[Modality, ...], Field(strict=False, min_length=1), AfterValidator(_distinct), AfterValidator(_with_text)
-]
 
 
 class Descriptor(BaseModel):
@@ -229,10 +187,10 @@ class Agent(Descriptor):
     """Artifacts that it needs: all of them, or as many as `needs` says."""
     needs: int | None = Field(default=None, ge=1)
     """How many of the artifacts it consumes are enough; the cheapest are planned for, the others step in."""
-    optional: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(_distinct)] = ()
+    optional: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(distinct)] = ()
     """Artifacts that it is given when they are there; never planned for."""
     produces: Name = "answer"
-    output: Annotated[str | type[BaseModel] | None, WithJsonSchema({"type": "string"}), PlainSerializer(_placed)] = None
+    output: Annotated[str | type[BaseModel] | None, WithJsonSchema({"type": "string"}), PlainSerializer(placed)] = None
     """Type of what it produces: `package.module:Model`, `file.py:Model`, or a pydantic model."""
     skill: Probability = 0.5
     """Probability of a right reply; 0.5 where unknown."""
@@ -248,6 +206,8 @@ class Agent(Descriptor):
     """Whether it changes the world outside: it is given an idempotency key, and not asked again in doubt."""
     idempotent: bool = False
     """Whether asking it twice under one idempotency key has the effect once."""
+    approve: bool = False
+    """Whether a person must give leave before it is asked: the run waits, where it is a durable one, or escalates."""
 
     @model_validator(mode="after")
     def _model_or_tool(self) -> Self:

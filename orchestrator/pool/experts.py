@@ -47,6 +47,7 @@ def expert(
     needs: int | None = None,
     effects: bool = False,
     idempotent: bool = False,
+    approve: bool = False,
 ) -> Callable[[Function], Function]: ...
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.pool.descriptors import Descriptor, Name
+from orchestrator.pool.descriptors import Descriptor
+from orchestrator.pool.fields import Name
 
 __all__ = ["Risk"]
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 from math import ceil
 from urllib.parse import urlsplit
+
+from pydantic import JsonValue, TypeAdapter
 
 from orchestrator.budget import Left
 from orchestrator.messages import Usage
@@ -73,8 +76,8 @@ class ModelCall:
             with _Blamed():
                 self.on_text(text)
 
-    def control(self, purpose: Purpose, left: Callable[[], Left]) -> Call:
-        """The call of a router or merge agent: no attempt, two retries."""
+    def control(self, purpose: Purpose, left: Callable[[], Left], name: str | None = None) -> Call:
+        """The call of a router or merge agent: no attempt, two retries; `name` is what durable runs know it by."""
         return Call(
             key=key_of(self.model),
             work=self.work,
@@ -87,6 +90,8 @@ class ModelCall:
             model=self.model.name,
             bill=self.bill,
             delivered=lambda: "".join(self.heard),
+            name=name,
+            recall=completion_of,
         )
 
 
@@ -110,6 +115,16 @@ def billed(completion: Completion, quote: Quote, bill: Callable[[Usage], Decimal
         usage, exact = Usage(quote.input_tokens, ceil(written / CHARACTERS_PER_TOKEN)), False
     cost = completion.cost if completion.cost is not None else bill(usage)
     return Result(completion, usage, cost, exact=exact or cost == 0)
+
+
+@cache
+def _completions() -> TypeAdapter[Completion]:
+    return TypeAdapter(Completion)
+
+
+def completion_of(kept: JsonValue) -> Completion:
+    """The completion that a trace holds."""
+    return _completions().validate_python(kept)
 
 
 def key_of(model: Model) -> str:

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     FailureKind,
     ProviderError,
     ProviderTimeout,
+    RecalledError,
     ReplayMismatch,
     ToolError,
 )
@@ -24,9 +25,10 @@ from orchestrator.health import BreakerChange, Clock, Health
 from orchestrator.messages import Usage
 from orchestrator.providers.base import CallersFault, Completion, Quote
 from orchestrator.providers.faults import had_begun
-from orchestrator.providers.injection import Injection, injected
-from orchestrator.trace import Journal
-from orchestrator.trace.events import BreakerChanged, Purpose, TryEnded, TryStarted
+from orchestrator.providers.injection import injected
+from orchestrator.providers.tries import Call, Paid, Result
+from orchestrator.trace import Journal, Past, Tried
+from orchestrator.trace.events import BreakerChanged, TryEnded, TryStarted
 
 __all__ = ["Call", "Gate", "Paid", "Result", "injected_error"]
 
@@ -34,73 +36,6 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 LONGEST_PATIENCE = 60.0
 """Seconds of a server's `Retry-After` beyond which no further try is made; the breaker stays open as long."""
-
-
-def _free(usage: Usage) -> Decimal:
-    """Nothing, however much was used."""
-    del usage
-    return Decimal(0)
-
-
-async def _nothing() -> None:
-    """Nothing to prepare."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one try gave and cost."""
-
-    value: object
-    usage: Usage = Usage()
-    cost: Decimal | None = Decimal(0)
-    exact: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A call of an expert, of the router's model or of the merge agent's, ready to be tried."""
-
-    key: str
-    """Whose health it marks."""
-    work: Callable[[Quote], Awaitable[Result]]
-    """One try, within what its quote pays for."""
-    quote: Callable[[], Quote]
-    """What a try takes now; asked again before each."""
-    timeout: float
-    """Seconds that one try may take."""
-    retries: int
-    repairs: int = 0
-    """Further tries that a malformed reply is worth."""
-    prepare: Callable[[], Awaitable[None]] = _nothing
-    """What there is to do before the first try, such as importing an SDK; no part of a try's time."""
-    may_repeat: Callable[[AttemptError], bool] = bool
-    """Whether a try that failed so may be made again at all."""
-    attempt: int | None = None
-    """None for the router and the merge agent, whose calls are no attempts."""
-    purpose: Purpose = "expert"
-    model: str | None = None
-    bill: Callable[[Usage], Decimal | None] = _free
-    """USD for a usage, where a try fails after the server has counted."""
-    delivered: Callable[[], str] = str
-    """The text of the last try that was handed on already."""
-    fault: FailureKind | None = None
-    """Injected: every try fails so, without being made."""
-    disturb: Callable[[], Injection | None] | None = None
-    """What goes wrong on purpose with the next try, if anything does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """An attempt after its last try: a result or an error, and what all tries cost."""
-
-    result: Result | None
-    error: AttemptError | None
-    tries: int
-    cost: Decimal | None
-    usage: Usage
-    seconds: float
-    doubt: bool = False
-    """Whether a try that failed may have done what was asked for all the same."""
 
 
 @dataclass(slots=True)
@@ -114,6 +49,11 @@ class _Sum:
     """Why the last try failed."""
     doubt: bool = False
     """Whether any try that failed may have done what was asked for: a later one that surely did not changes nothing."""
+
+    before: int = 0
+    """Tries that failed before the run was interrupted."""
+    seconds: float = 0.0
+    """Seconds of all tries before that."""
 
     def add(self, cost: Decimal | None, usage: Usage) -> None:
         self.cost = None if self.cost is None or cost is None else self.cost + cost
@@ -143,29 +83,46 @@ class Gate:
     random: Random
     deadline: float = float("inf")
     """On the clock; no try and no wait goes past it."""
+    past: Past | None = None
+    """Of a durable run: what its trace says of the calls that were made before it was interrupted."""
 
     async def attempt(self, call: Call) -> Paid:
         """Try until it works, until it is pointless, or until the retries are used up.
 
+        In a durable run what was tried before counts, and what was given is not asked for again.
         Raises nothing of ours but `ReplayMismatch`, and what a listener of the caller's own raises.
         """
-        started, total = self.clock(), _Sum()
+        started = self.clock()
+        total, known = self._before(call)
         retrying = AsyncRetrying(
-            stop=lambda state: stop_after_attempt(1 + call.retries + total.repairs)(state) or self._too_late(state),
+            stop=lambda state: stop_after_attempt(_allowed(call, total))(state) or self._too_late(state),
             wait=self._wait,
             retry=lambda state: state.outcome is not None and _again(call, total, state.outcome.exception()),
             sleep=self.sleep,
             reraise=True,
         )
-        result: Result | None = None
-        error: AttemptError | None = None
+        result: Result | None = known if isinstance(known, Result) else None
+        error = known if isinstance(known, AttemptError) else None
         try:
-            await call.prepare()
-            result = await retrying(self._try, call, total)
+            if known is None:
+                await call.prepare()
+                result = await retrying(self._try, call, total)
         except AttemptError as failure:
             refused = failure.kind in ("breaker_open", "budget")  # of a further try: the cause is what failed before it
             error = total.failed if refused and total.failed else failure
-        return Paid(result, error, total.tries, total.cost, total.usage, self.clock() - started, total.doubt)
+        seconds = total.seconds + self.clock() - started
+        return Paid(result, error, total.tries, total.cost, total.usage, seconds, total.doubt)
+
+    def _before(self, call: Call) -> tuple[_Sum, Result | AttemptError | None]:
+        """What a call came to before the run was interrupted; None where it is to be tried, or tried again."""
+        tried = self.past.tried(call.attempt, call.name) if self.past is not None else None
+        if tried is None:
+            return _Sum(), None
+        total = _Sum(tried.begun, cost=tried.cost, usage=tried.usage, doubt=tried.doubt, seconds=tried.seconds)
+        if tried.gave is not None:
+            gave = tried.gave
+            return total, Result(call.recall(gave.gave), gave.usage, gave.usd, exact=gave.exact)
+        return total, _pointless(call, tried, total)
 
     async def _try(self, call: Call, total: _Sum) -> Result:
         if self.clock() >= self.deadline:
@@ -209,7 +166,7 @@ class Gate:
         held = self._admitted(call, quote, total)
         total.tries += 1
         try:
-            self.journal.write(_begun(call, total.tries, quote))
+            self.journal.write(_begun(call, total.tries, quote, durable=self.past is not None))
         except OSError:
             self.ledger.release(held.reservation)
             self.health.breaker(call.key).abandoned(held.admitted)
@@ -225,8 +182,8 @@ class Gate:
             async with asyncio.timeout(seconds):
                 injection = call.disturb() if call.disturb else None
                 if injection is None:
-                    return await call.work(quote)
-                return await injected(injection, lambda: call.work(quote), _corrupted)
+                    return self._as_kept(call, await call.work(quote))
+                return self._as_kept(call, await injected(injection, lambda: call.work(quote), _corrupted))
         except TimeoutError as error:
             problem = str(error) or f"no reply within {seconds:.3g} s"
             ours, partial = seconds < call.timeout, call.delivered()
@@ -240,6 +197,10 @@ class Gate:
             raise ToolError("cancelled itself", broken=True) from error
         except Exception as error:
             raise ToolError(f"{type(error).__name__}: {error}", broken=True) from error
+
+    def _as_kept(self, call: Call, result: Result) -> Result:
+        """In a durable run a value as its trace gives it back: the run goes the same way, interrupted or not."""
+        return result if self.past is None else replace(result, value=call.recall(call.keep(result.value)))
 
     def _settle(self, held: _Held, result: Result, seconds: float) -> None:
         if result.cost is None and held.reservation.usd is not None:  # nobody can say what it cost
@@ -273,6 +234,7 @@ class Gate:
         """Settle a try and write it down."""
         self.ledger.settle(held.reservation, result.cost, result.usage, exact=result.exact)
         held.total.add(result.cost, result.usage)
+        durable, whole = self.past is not None, error is None and not cancelled
         self.journal.write(
             TryEnded(
                 attempt=held.call.attempt,
@@ -285,6 +247,9 @@ class Gate:
                 kind=error.kind if error else None,
                 error=str(error) if error else None,
                 cancelled=cancelled,
+                doubt=durable and error is not None and not error.undone,
+                call=held.call.name,
+                gave=held.call.keep(result.value) if durable and whole else None,
             )
         )
 
@@ -310,10 +275,36 @@ class Gate:
         return state.upcoming_sleep > LONGEST_PATIENCE or self.clock() + state.upcoming_sleep >= self.deadline
 
 
-def _begun(call: Call, number: int, quote: Quote) -> TryStarted:
+def _begun(call: Call, number: int, quote: Quote, *, durable: bool) -> TryStarted:
     return TryStarted(
-        attempt=call.attempt, purpose=call.purpose, model=call.model, number=number, reserved_usd=quote.reserve
+        attempt=call.attempt,
+        purpose=call.purpose,
+        model=call.model,
+        number=number,
+        reserved_usd=quote.reserve,
+        input_usd=quote.input_cost if durable else None,
+        call=call.name,
     )
+
+
+def _allowed(call: Call, total: _Sum) -> int:
+    """Tries that are left to a call."""
+    return 1 + call.retries + total.repairs - total.before
+
+
+def _pointless(call: Call, tried: Tried, total: _Sum) -> AttemptError | None:
+    """Why a call that was interrupted is not tried again, if it is not."""
+    if tried.failed:
+        last = tried.failed[-1]
+        total.before = len(tried.failed)
+        total.repairs = sum(each.kind == "malformed" for each in tried.failed[:-1])
+        total.failed = RecalledError(last.error or "", kind=last.kind or "tool", doubt=last.doubt)
+    if tried.lost:
+        lost = RecalledError("the run was stopped while it was at work", kind="connection", doubt=True)
+        return None if call.may_repeat(lost) else lost
+    if total.failed is None or (_again(call, total, total.failed) and _allowed(call, total) > 0):
+        return None
+    return total.failed
 
 
 def _charge(held: _Held, error: AttemptError) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from orchestrator.trace.events import (
     AttemptCancelled,
@@ -13,8 +14,10 @@ from orchestrator.trace.events import (
     Demoted,
     Escalated,
     Event,
+    Paused,
     Replied,
     Rerouted,
+    Resumed,
     Returned,
     RunEnded,
     RunStarted,
@@ -91,6 +94,7 @@ def _order_faults(events: tuple[Event, ...]) -> list[str]:
         faults.append("the first event is not run_started")
     if any(isinstance(event, RunEnded) for event in events[:-1]):
         faults.append("events stand after the end of the run")
+    faults += _pause_faults(events)
     started: set[int] = set()
     closed: set[int] = set()
     for event in events:
@@ -105,6 +109,14 @@ def _order_faults(events: tuple[Event, ...]) -> list[str]:
                 faults.append(f"attempt {event.attempt} ended twice")
             closed.add(event.attempt)
     return faults
+
+
+def _pause_faults(events: tuple[Event, ...]) -> list[str]:
+    return [
+        f"the run paused in line {number} and went on without having been resumed"
+        for number, (event, following) in enumerate(pairwise(events), start=1)
+        if isinstance(event, Paused) and not isinstance(following, (Resumed, RunEnded))
+    ]
 
 
 def _outcome_faults(events: tuple[Event, ...], *, ended: bool) -> list[str]:
@@ -148,7 +160,7 @@ def _try(event: TryStarted | TryEnded) -> str:
     if event.nested:
         return f"try {event.number} of {event.nested}"
     whose = f"of attempt {event.attempt}" if event.attempt is not None else f"of the {event.purpose}"
-    return f"try {event.number} {whose}"
+    return f"try {event.number} {whose}{f' ({event.call})' if event.call else ''}"
 
 
 def _outcomes(events: tuple[Event, ...]) -> Counter[int]:

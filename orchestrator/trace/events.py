@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, T
 from orchestrator.errors import FailureKind
 from orchestrator.messages import Decision, Dissent, Goal, Message, Usage
 from orchestrator.trace.plain import plain
+from orchestrator.trace.stamped import Paused, Resumed, Stamped, Stepped
 
 __all__ = [
     "AttemptCancelled",
@@ -26,14 +27,17 @@ __all__ = [
     "NameResolved",
     "Nested",
     "Noted",
+    "Paused",
     "Planned",
     "Purpose",
     "Replied",
     "Rerouted",
+    "Resumed",
     "Returned",
     "RunEnded",
     "RunStarted",
     "SignalGiven",
+    "Stepped",
     "Superseded",
     "TakenOver",
     "TryEnded",
@@ -46,18 +50,6 @@ __all__ = [
 
 Purpose = Literal["expert", "router", "merge"]
 """What a call is made for."""
-
-
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-    seq: int = 0
-    """Place in the trace, from 1."""
-    time: str = ""
-    """UTC, ISO 8601, milliseconds."""
-    run_id: str = ""
-    prev: str = ""
-    """SHA-256 of the line before, 64 zeros in the first."""
 
 
 class Candidate(BaseModel):
@@ -81,7 +73,7 @@ class Candidate(BaseModel):
     why_not: str | None = None
 
 
-class RunStarted(_Event):
+class RunStarted(Stamped):
     """The first event: what is asked of whom, under which limits."""
 
     type: Literal["run_started"] = "run_started"
@@ -104,9 +96,13 @@ class RunStarted(_Event):
     prompts: dict[str, str] = Field(default_factory=dict)
     """Version and SHA-256 of every prompt that router and merge may send, by name."""
     version: str
+    digests: dict[str, str] = Field(default_factory=dict)
+    """Of a durable run: what it was built of, each part's SHA-256 shortened; a resume looks whether it still is."""
+    note: dict[str, JsonValue] | None = None
+    """What the caller wants to know at a resume, such as the options of a command line."""
 
 
-class TurnTaken(_Event):
+class TurnTaken(Stamped):
     """The router decided."""
 
     type: Literal["turn"] = "turn"
@@ -119,7 +115,7 @@ class TurnTaken(_Event):
     answer: str | None = None
 
 
-class BadTurn(_Event):
+class BadTurn(Stamped):
     """The router's words were no turn; it is told why and asked again."""
 
     type: Literal["bad_turn"] = "bad_turn"
@@ -128,7 +124,7 @@ class BadTurn(_Event):
     said: str | None
 
 
-class NameResolved(_Event):
+class NameResolved(Stamped):
     """A route named no expert, but came uniquely near one."""
 
     type: Literal["name_resolved"] = "name_resolved"
@@ -137,14 +133,14 @@ class NameResolved(_Event):
     agent: str
 
 
-class TakenOver(_Event):
+class TakenOver(Stamped):
     """The plan router decides for the rest of the run."""
 
     type: Literal["taken_over"] = "taken_over"
     reason: str
 
 
-class Planned(_Event):
+class Planned(Stamped):
     """A choice, written before it is acted on: who was considered, and the plan that was taken."""
 
     type: Literal["planned"] = "planned"
@@ -156,7 +152,7 @@ class Planned(_Event):
     candidates: tuple[Candidate, ...]
 
 
-class AttemptStarted(_Event):
+class AttemptStarted(Stamped):
     """An expert is consulted for a goal."""
 
     type: Literal["attempt_started"] = "attempt_started"
@@ -170,7 +166,7 @@ class AttemptStarted(_Event):
     """Of an expert with effects: what its effect is known by, over tries, reroutes and resumes."""
 
 
-class TryStarted(_Event):
+class TryStarted(Stamped):
     """A request is about to be sent; its worst case is reserved."""
 
     type: Literal["try_started"] = "try_started"
@@ -182,9 +178,13 @@ class TryStarted(_Event):
     reserved_usd: Decimal | None
     nested: str | None = None
     """Where it was made inside a nested run: `RUN/ATTEMPT`, or `RUN/PURPOSE`."""
+    input_usd: Decimal | None = None
+    """Of a durable run: what is charged if nobody hears of the try again."""
+    call: str | None = None
+    """Of a durable run: what a call of the router's or the merge agent's is found again by."""
 
 
-class TryEnded(_Event):
+class TryEnded(Stamped):
     """A try was settled, before its reply is used."""
 
     type: Literal["try_ended"] = "try_ended"
@@ -202,9 +202,16 @@ class TryEnded(_Event):
     """The run was stopped, or its time was over, while the try was in flight."""
     nested: str | None = None
     """Where it was made inside a nested run, as in `TryStarted`."""
+    lost: bool = False
+    """The process was killed while it was in flight; a resume charged its input."""
+    doubt: bool = False
+    """Of a durable run: it failed, but what was asked for may have been done."""
+    call: str | None = None
+    gave: JsonValue = None
+    """Of a durable run: what it gave, so that it is not made again."""
 
 
-class Nested(_Event):
+class Nested(Stamped):
     """A run took place within an attempt; its own trace tells the rest."""
 
     type: Literal["nested"] = "nested"
@@ -216,7 +223,7 @@ class Nested(_Event):
     """Hash of the last line of its trace; None where none was written."""
 
 
-class Replied(_Event):
+class Replied(Stamped):
     """An attempt succeeded."""
 
     type: Literal["replied"] = "replied"
@@ -234,7 +241,7 @@ class Replied(_Event):
     eliminated: tuple[str, ...] = ()
 
 
-class AttemptFailed(_Event):
+class AttemptFailed(Stamped):
     """An attempt failed after its tries; exactly one outcome follows."""
 
     type: Literal["attempt_failed"] = "attempt_failed"
@@ -247,14 +254,14 @@ class AttemptFailed(_Event):
     """It may have had its effect all the same."""
 
 
-class AttemptCancelled(_Event):
+class AttemptCancelled(Stamped):
     """The run was stopped while the attempt was in flight."""
 
     type: Literal["attempt_cancelled"] = "attempt_cancelled"
     attempt: int
 
 
-class Rerouted(_Event):
+class Rerouted(Stamped):
     """Outcome: another expert is started towards the goal."""
 
     type: Literal["rerouted"] = "rerouted"
@@ -264,7 +271,7 @@ class Rerouted(_Event):
     weight: float
 
 
-class Demoted(_Event):
+class Demoted(Stamped):
     """Outcome: a lower goal is taken up. `attempt` is None where the goal had no path from the start."""
 
     type: Literal["demoted"] = "demoted"
@@ -273,7 +280,7 @@ class Demoted(_Event):
     to_goal: str
 
 
-class Returned(_Event):
+class Returned(Stamped):
     """Outcome: nobody can serve the route; the router is told and decides again."""
 
     type: Literal["returned"] = "returned"
@@ -281,7 +288,7 @@ class Returned(_Event):
     reason: str
 
 
-class Escalated(_Event):
+class Escalated(Stamped):
     """Outcome: the run ends. `attempt` is None where nothing had been attempted."""
 
     type: Literal["escalated"] = "escalated"
@@ -289,7 +296,7 @@ class Escalated(_Event):
     reason: str
 
 
-class Superseded(_Event):
+class Superseded(Stamped):
     """Outcome: the goal had been reached by a sibling, or its slot was given up."""
 
     type: Literal["superseded"] = "superseded"
@@ -297,7 +304,7 @@ class Superseded(_Event):
     reason: str
 
 
-class BreakerChanged(_Event):
+class BreakerChanged(Stamped):
     """A circuit breaker changed its state."""
 
     type: Literal["breaker"] = "breaker"
@@ -308,7 +315,7 @@ class BreakerChanged(_Event):
     """How long an open breaker stays so; None for good, or where it is not open."""
 
 
-class Waited(_Event):
+class Waited(Stamped):
     """Everybody who could give a goal cools down: the run waits for the first to be asked again."""
 
     type: Literal["waited"] = "waited"
@@ -331,14 +338,14 @@ class SignalGiven(BaseModel):
     payload: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class Monitored(_Event):
+class Monitored(Stamped):
     """What the monitors said before a step, highest priority first: the first one is followed."""
 
     type: Literal["monitored"] = "monitored"
     board: tuple[SignalGiven, ...]
 
 
-class Merged(_Event):
+class Merged(Stamped):
     """Replies became one answer."""
 
     type: Literal["merged"] = "merged"
@@ -354,7 +361,7 @@ class Merged(_Event):
     """Why the answer is not given, where it is not sure enough."""
 
 
-class Noted(_Event):
+class Noted(Stamped):
     """What the decision will say of how the run went, as soon as it is known."""
 
     type: Literal["noted"] = "noted"
@@ -365,7 +372,7 @@ class Noted(_Event):
     """The run stops for a person, whatever is there."""
 
 
-class RunEnded(_Event):
+class RunEnded(Stamped):
     """The last event; its hash is the head of the trace."""
 
     type: Literal["run_ended"] = "run_ended"
@@ -398,6 +405,9 @@ Event = Annotated[
     | Monitored
     | Noted
     | Merged
+    | Stepped
+    | Paused
+    | Resumed
     | RunEnded,
     Field(discriminator="type"),
 ]

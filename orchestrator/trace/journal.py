@@ -10,14 +10,27 @@ from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from platformdirs import user_state_path
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import ConfigError, OrchestratorError, nearest
-from orchestrator.trace.events import Event, parse_event
+from orchestrator.trace.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    BreakerChanged,
+    Event,
+    Nested,
+    Replied,
+    Resumed,
+    RunStarted,
+    TryEnded,
+    TryStarted,
+    Waited,
+    parse_event,
+)
 from orchestrator.trace.plain import plain
 from orchestrator.trace.redaction import without_content
 
@@ -25,6 +38,20 @@ __all__ = ["GENESIS", "Journal", "Listener", "Trace", "find_trace", "read_trace"
 
 GENESIS = "0" * 64
 """The `prev` of the first line."""
+
+AT_ONCE = (
+    RunStarted,
+    TryStarted,
+    TryEnded,
+    Nested,
+    Replied,
+    AttemptFailed,
+    AttemptCancelled,
+    BreakerChanged,
+    Waited,
+    Resumed,
+)
+"""Events that say what happened outside, which no later thought can undo; a journal that holds writes them at once."""
 
 Listener = Callable[[Event], None]
 """Is told every event when it has been written."""
@@ -39,7 +66,8 @@ def runs_folder(home: str | Path | None = None) -> Path:
 class Journal:
     """The trace of one run while it is written: every event is one flushed JSON line.
 
-    Without a path nothing is written and there is no head; listeners are told all the same.
+    Without a path nothing is written and there is no head; listeners are told all the same. While it is `holding`,
+    what was decided is held back until `commit`, and written in one piece; what came of calls is written at once.
     """
 
     def __init__(
@@ -50,6 +78,8 @@ class Journal:
         now: Callable[[], float],
         content: bool = True,
         listeners: tuple[Listener, ...] = (),
+        tally: Listener | None = None,
+        holding: bool = False,
     ) -> None:
         self.run_id = run_id
         self.path = path
@@ -59,6 +89,9 @@ class Journal:
         self._now = now
         self.content = content
         self._listeners = listeners
+        self._tally = tally
+        self._holding = holding
+        self._held: list[Event] = []
         self._file: BinaryIO | None = None
         self._lock = RLock()
         self._closed = False
@@ -68,19 +101,85 @@ class Journal:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("xb", buffering=0)
+            if holding:
+                _locked(self._file, path)
+
+    @classmethod
+    def again(
+        cls,
+        path: Path,
+        *,
+        now: Callable[[], float],
+        listeners: tuple[Listener, ...] = (),
+        tally: Listener | None = None,
+    ) -> tuple[Self, Trace]:
+        """The trace of a run that goes on, and what it holds so far; a torn last line goes to `FILE.torn`.
+
+        Raises `ConfigError` where it cannot be read, is damaged, or is written by another process.
+        """
+        file = _opened_again(path)
+        trace = read_trace(path)
+        if trace.damage or not trace.events:
+            file.close()
+            raise ConfigError(trace.damage or "holds no event", file=str(path), expected="the whole trace of a run")
+        if trace.torn:
+            path.with_name(f"{path.name}.torn").write_bytes(trace.torn)
+            file.truncate(path.stat().st_size - len(trace.torn))
+        file.seek(0, os.SEEK_END)
+        journal = cls(trace.run_id, None, now=now, listeners=listeners, tally=tally, holding=True)
+        journal.path, journal._file = path, file
+        journal._seq, journal._prev, journal.head = len(trace.events), trace.head or GENESIS, trace.head
+        return journal, trace
 
     def write(self, event: Event) -> None:
         """Append an event; it is on its way to the disk before this returns.
 
-        Raises OSError where it cannot be, and `OrchestratorError` after the end. Runs nested in it write from threads
-        of their own.
+        While holding, what was decided waits for `commit`. Raises OSError where it cannot be written, and
+        `OrchestratorError` after the end. Runs nested in it write from threads of their own.
         """
         with self._lock:
-            self._write(event)
+            self._check_open()
+            if self._holding and not isinstance(event, AT_ONCE):
+                self._held.append(event)
+                self._count(event)
+            else:
+                self._put((event,))
 
-    def _write(self, event: Event) -> None:
+    def commit(self, event: Event) -> None:
+        """Append what is held and an event behind it, all in one piece; raises as `write` does."""
+        with self._lock:
+            self._check_open()
+            held, self._held = self._held, []
+            self._put((*held, event), counted=len(held))
+
+    @property
+    def holds(self) -> bool:
+        """Whether something waits for `commit`."""
+        return bool(self._held)
+
+    def drop(self) -> None:
+        """Forget what is held: the step that decided it did not come to its end."""
+        with self._lock:
+            self._held = []
+
+    def _check_open(self) -> None:
         if self._closed:
             raise OrchestratorError(f"the run {self.run_id} has ended")
+
+    def _put(self, events: tuple[Event, ...], *, counted: int = 0) -> None:
+        stamped = [self._stamped(event) for event in events]
+        if self._file is not None:
+            self._append(self._file, b"".join(line + b"\n" for _, line in stamped))
+            self.head = self._prev
+        for number, (event, _) in enumerate(stamped):
+            if number >= counted:
+                self._count(event)
+            for listener in self._listeners:
+                with _Hearing(self):
+                    listener(event)
+
+    def _stamped(self, event: Event) -> tuple[Event, bytes]:
+        """The event in its place, and its line where there is a file."""
         self._seq += 1
         update: dict[str, object] = {
             "seq": self._seq,
@@ -89,13 +188,16 @@ class Journal:
             "prev": self._prev,
         }
         stamped = event.model_copy(update=update)
-        if self._file is not None:
-            line = self._line(stamped)
-            self._append(self._file, line + b"\n")
-            self._prev = self.head = sha256(line).hexdigest()
-        for listener in self._listeners:
+        if self._file is None:
+            return stamped, b""
+        line = self._line(stamped)
+        self._prev = sha256(line).hexdigest()
+        return stamped, line
+
+    def _count(self, event: Event) -> None:
+        if self._tally is not None:
             with _Hearing(self):
-                listener(stamped)
+                self._tally(event)
 
     def raise_fault(self) -> None:
         """Raise what a listener raised first, if one did: not where it happened, so that every step ends whole."""
@@ -170,6 +272,39 @@ class Trace:
     def head(self) -> str | None:
         """Hash of the last line."""
         return self.hashes[-1] if self.hashes else None
+
+
+def _locked(file: BinaryIO, path: Path) -> None:
+    """Keep other processes from writing the same trace, as long as the file is open; raises `ConfigError`."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this platform
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        expected = "a run that nobody else is at"
+        raise ConfigError("another process is writing it", file=str(path), expected=expected) from error
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process is writing a trace."""
+    try:
+        _opened_again(path).close()
+    except ConfigError:
+        return True
+    return False
+
+
+def _opened_again(path: Path) -> BinaryIO:
+    try:
+        file = path.open("r+b", buffering=0)
+    except OSError as error:
+        problem = f"cannot be opened: {error.strerror or error}"
+        raise ConfigError(problem, file=str(path), expected="the trace of a run") from error
+    _locked(file, path)
+    return file
 
 
 def read_trace(path: Path) -> Trace:

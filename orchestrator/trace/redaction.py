@@ -21,13 +21,16 @@ from orchestrator.trace.events import (
     NameResolved,
     Nested,
     Noted,
+    Paused,
     Planned,
     Replied,
     Rerouted,
+    Resumed,
     Returned,
     RunEnded,
     RunStarted,
     SignalGiven,
+    Stepped,
     Superseded,
     TakenOver,
     TryEnded,
@@ -54,7 +57,7 @@ def without_content(event: Event) -> Event:
 def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for each event
     match event:
         case RunStarted():
-            return {"question": None, "choices": ()}
+            return {"question": None, "choices": (), "note": None}
         case TurnTaken():
             return {"thought": None, "answer": None}
         case BadTurn():
@@ -68,7 +71,7 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
         case AttemptStarted():
             return {"goal": _goal(event.goal), "toward": event.toward and _goal(event.toward)}
         case TryEnded():
-            return {"error": event.error and LEFT_OUT}
+            return {"error": event.error and LEFT_OUT, "gave": None}
         case AttemptFailed():
             return {"error": LEFT_OUT}
         case Replied():
@@ -88,6 +91,8 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
                 "decision": event.decision and _decision(event.decision),
                 "error": event.error and _heading(event.error),
             }
+        case Stepped() | Paused() | Resumed():
+            return _of_durable(event)
         case TryStarted() | Nested() | AttemptCancelled() | Rerouted() | Demoted() | BreakerChanged():
             return {}
         case _:
@@ -96,6 +101,19 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
 
 def _signal(given: SignalGiven) -> SignalGiven:
     return given.model_copy(update={"why": LEFT_OUT, "payload": {}})
+
+
+def _of_durable(event: Stepped | Paused | Resumed) -> dict[str, object]:
+    """Durable runs are kept with their content; whoever leaves it out afterwards can resume nothing."""
+    match event:
+        case Stepped():
+            return {"changed": {}, "grown": {}, "decision": event.decision and _decision(event.decision)}
+        case Paused():
+            return {"why": LEFT_OUT, "decision": event.decision and _decision(event.decision)}
+        case Resumed():
+            return {"answer": event.answer and LEFT_OUT}
+        case _:
+            assert_never(event)
 
 
 def _goal(goal: Goal) -> Goal:

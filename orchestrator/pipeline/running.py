@@ -1,0 +1,80 @@
+"""Takes a run from its question, or from where it was interrupted, to its decision or to a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.errors import ConfigError
+from orchestrator.messages import Decision
+from orchestrator.pipeline.assembly import Settings, Wishes, context_of, started, trace_path, typed
+from orchestrator.pipeline.durable import as_kept, taken_up, went
+from orchestrator.pipeline.ending import Ending
+from orchestrator.pipeline.nesting import Mirror, check_depth, nested_trace
+from orchestrator.pipeline.nodes import walk
+from orchestrator.pipeline.parts import check_responses
+from orchestrator.runtime import Enclosing, RunContext, Tally, enclosing_attempt
+from orchestrator.state import RunState
+from orchestrator.trace import Journal, Past
+from orchestrator.trace.events import Resumed, RunEnded
+
+__all__ = ["ran", "resumed"]
+
+
+async def ran(settings: Settings, state: RunState, wishes: Wishes) -> Decision[Any]:
+    """The decision of a run from its beginning; the trace is ended, or paused, whatever is raised."""
+    within = enclosing_attempt()
+    check_depth(within)
+    settings = typed(settings, wishes.output, state.goals)
+    context, state = _begun(settings, state, wishes, within)
+    with Ending(context):
+        context.journal.write(started(settings, state, context, wishes.note))
+        if context.keeper is None:
+            decision = await walk(state, context, langsmith=settings.langsmith)
+            context.journal.raise_fault()
+            context.journal.commit(RunEnded(how="decided", decision=decision))
+        else:
+            decision = await went(settings, state, context)
+    return _handed_out(decision, context)
+
+
+async def resumed(
+    settings: Settings, run_id: str, word: Resumed, wishes: Wishes, *, changed: bool = False
+) -> Decision[Any]:
+    """The decision of a durable run that is taken up again; raises `ConfigError` where it cannot be."""
+    if enclosing_attempt() is not None:
+        expected = "a call of its own, outside every expert"
+        raise ConfigError("a run cannot be resumed within another", field="resume", expected=expected)
+    context, state = taken_up(settings, run_id, word, wishes, changed=changed)
+    with Ending(context):
+        decision = await went(settings, state, context)
+    return _handed_out(decision, context)
+
+
+def _handed_out(decision: Decision[Any], context: RunContext) -> Decision[Any]:
+    context.journal.raise_fault()
+    return decision.model_copy(update={"head": context.journal.head})
+
+
+def _begun(
+    settings: Settings, state: RunState, wishes: Wishes, within: Enclosing | None
+) -> tuple[RunContext, RunState]:
+    """The context of a run with its trace open; one within another is no durable run: that one is resumed whole."""
+    check_responses(settings.facilities.providers)
+    tally, run_id, durable = Tally(), settings.new_id(), settings.checkpointer is not None and within is None
+    path = trace_path(nested_trace(settings.trace, within), run_id)
+    try:
+        journal = Journal(
+            run_id,
+            path,
+            now=settings.clocks.wall,
+            content=settings.content and (within is None or within.context.journal.content),
+            listeners=(*settings.listeners, *wishes.listeners, *([Mirror(within)] if within else [])),
+            tally=tally,
+            holding=durable,
+        )
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+        expected = "a place for a new file, since a trace is never written over"
+        raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
+    context = context_of(settings, state, journal, tally, wishes, past=Past() if durable else None)
+    return context, as_kept(state, context)
