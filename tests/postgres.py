@@ -34,18 +34,18 @@ def postgres() -> Generator[str]:
             pytest.fail(problem)
         pytest.skip(problem)
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the path of a socket has some hundred characters at most
-    asked = {"user": _user(), "group": None} if os.geteuid() == 0 else {}
+    user = _user() if os.geteuid() == 0 else None
     try:
-        if asked:
-            shutil.chown(folder, asked["user"])
+        if user is not None:
+            shutil.chown(folder, user)
         data = str(folder / "data")
-        _run([initdb, "-D", data, "-U", "tests", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"], folder, asked)
+        _run([initdb, "-D", data, "-U", "tests", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"], folder, user)
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        _run([ctl, "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start"], folder, asked)
+        _run([ctl, "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start"], folder, user)
         try:
             yield f"postgresql://tests@/postgres?host={folder}"
         finally:
-            _run([ctl, "-D", data, "-m", "immediate", "-w", "stop"], folder, asked)
+            _run([ctl, "-D", data, "-m", "immediate", "-w", "stop"], folder, user)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -58,8 +58,7 @@ def _user() -> str:
     return next(name for name in USERS if name in known)
 
 
-def _run(command: list[str], folder: Path, asked: dict[str, str | None]) -> None:
-    user = asked.get("user")
+def _run(command: list[str], folder: Path, user: str | None) -> None:
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=folder, user=user, env={"PATH": os.environ["PATH"]},
         stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -22,7 +23,7 @@ from orchestrator.trace import Trace, read_trace, verify
 from orchestrator.trace.events import AttemptStarted, Resumed, Stepped, TryEnded, TryStarted
 from tests.conftest import ROOT
 from tests.postgres import postgres
-from tests.wire.durable_process import Job
+from tests.wire.durable_process import Job, Wish
 from tests.wire.killing_server import KillingServer
 
 WHO = ("router", "left", "right", "act", "merger")
@@ -38,9 +39,9 @@ class Processes:
     child: subprocess.Popen[str]
     names: Generator[int] = field(default_factory=lambda: (number for number in count(1)))
 
-    def done(self, server: KillingServer, job: Job) -> Decision | None:
+    def done(self, server: KillingServer, run_id: str, **wish: Unpack[Wish]) -> Decision | None:
         """The decision of a job; None where its process was killed."""
-        job = {"url": server.url, "folder": str(self.folder), "place": self.place, **job}
+        job: Job = {"url": server.url, "folder": str(self.folder), "place": self.place, "run_id": run_id, **wish}
         assert self.child.stdin
         assert self.child.stdout
         self.child.stdin.write(json.dumps(job) + "\n")
@@ -85,7 +86,7 @@ def whole(processes: Processes) -> tuple[Decision, Trace]:
     """The run as it goes when nobody disturbs it."""
     run_id = processes.fresh()
     with KillingServer() as server:
-        decision = processes.done(server, {"run_id": run_id})
+        decision = processes.done(server, run_id)
         assert server.asked == dict.fromkeys(WHO, 1)
     assert decision is not None
     trace = processes.trace(run_id)
@@ -126,8 +127,8 @@ def test_a_kill_after_any_event_changes_nothing_but_the_charge_of_what_was_in_fl
     for event in range(1, len(trace.events)):
         run_id = processes.fresh()
         with KillingServer() as server:
-            assert processes.done(server, {"run_id": run_id, "event": event, "idempotent": True}) is None
-            again = processes.done(server, {"run_id": run_id, "resume": True, "idempotent": True})
+            assert processes.done(server, run_id, event=event, idempotent=True) is None
+            again = processes.done(server, run_id, resume=True, idempotent=True)
             assert again is not None
             after = processes.trace(run_id)
             lost = held_to_the_rules(again, after, server, undisturbed)
@@ -141,10 +142,10 @@ def test_a_kill_after_any_checkpoint_changes_nothing(processes: Processes) -> No
     for checkpoint in range(1, 20):
         run_id = processes.fresh()
         with KillingServer() as server:
-            decision = processes.done(server, {"run_id": run_id, "checkpoint": checkpoint})
+            decision = processes.done(server, run_id, checkpoint=checkpoint)
             if decision is None:
                 kills += 1
-                decision = processes.done(server, {"run_id": run_id, "resume": True})
+                decision = processes.done(server, run_id, resume=True)
             assert decision is not None
             assert held_to_the_rules(decision, processes.trace(run_id), server, undisturbed) == []
             assert server.asked == dict.fromkeys(WHO, 1)
@@ -157,8 +158,8 @@ def test_a_call_in_flight_is_charged_and_made_again(processes: Processes, who: s
     run_id = processes.fresh()
     with KillingServer() as server:
         server.deadly = who
-        assert processes.done(server, {"run_id": run_id, "idempotent": True}) is None
-        decision = processes.done(server, {"run_id": run_id, "resume": True, "idempotent": True})
+        assert processes.done(server, run_id, idempotent=True) is None
+        decision = processes.done(server, run_id, resume=True, idempotent=True)
         assert decision is not None
         trace = processes.trace(run_id)
         lost = held_to_the_rules(decision, trace, server, undisturbed)
@@ -181,13 +182,13 @@ def test_an_effect_in_flight_is_not_asked_for_again_where_twice_might_double_it(
     run_id = processes.fresh()
     with KillingServer() as server:
         server.deadly = "act"
-        assert processes.done(server, {"run_id": run_id}) is None
-        decision = processes.done(server, {"run_id": run_id, "resume": True})
+        assert processes.done(server, run_id) is None
+        decision = processes.done(server, run_id, resume=True)
         assert decision is not None
         assert (decision.status, decision.answer) == ("escalated", None)
         assert any("in doubt: act may have done it" in reason for reason in decision.reasons)
         assert server.asked["act"] == 1
-        answered = processes.done(server, {"run_id": run_id, "resume": True, "word": {"answer": "Rome, all the same"}})
+        answered = processes.done(server, run_id, resume=True, word={"answer": "Rome, all the same"})
         assert answered is not None
         assert (answered.answer, answered.support) == ("Rome, all the same", ("person",))
         assert answered.status == "degraded"  # the effect stays in doubt
@@ -200,10 +201,10 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(processes: Proces
     undisturbed, _ = whole(processes)
     run_id = processes.fresh()
     with KillingServer() as server:
-        decision = processes.done(server, {"run_id": run_id, "event": 3, "idempotent": True})
+        decision = processes.done(server, run_id, event=3, idempotent=True)
         for _ in range(40):
             if decision is not None:
                 break
-            decision = processes.done(server, {"run_id": run_id, "resume": True, "event": 4, "idempotent": True})
+            decision = processes.done(server, run_id, resume=True, event=4, idempotent=True)
         assert decision is not None
         held_to_the_rules(decision, processes.trace(run_id), server, undisturbed)

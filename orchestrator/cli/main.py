@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from orchestrator.cli import agents, batch, chaos, doctor, evals, graph, init, models, plugins, run, trace
+from orchestrator.cli import agents, batch, chaos, doctor, evals, graph, init, models, plugins, run, runs, trace
 from orchestrator.cli.options import FAILED, USAGE, os_problem
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.version import __version__
@@ -32,6 +32,7 @@ app.add_typer(graph.app, name="graph")
 app.add_typer(agents.app, name="agents")
 app.add_typer(models.app, name="models")
 app.add_typer(trace.app, name="trace")
+app.add_typer(runs.app, name="runs")
 app.add_typer(evals.app, name="eval")
 app.command("chaos")(chaos.chaos)
 app.command("init")(init.init)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
+from orchestrator.cli.again import command_of
 from orchestrator.cli.options import (
     DEGRADED,
     ESCALATED,
@@ -28,6 +30,7 @@ from orchestrator.cli.run_options import (
     ConfidenceOption,
     DeadlineOption,
     DocsOption,
+    DurableOption,
     ExplainOption,
     FailOption,
     FileOption,
@@ -62,10 +65,10 @@ if TYPE_CHECKING:
     from orchestrator.cli.wanted import Wanted
     from orchestrator.messages import Decision
     from orchestrator.pipeline import Orchestrator
-    from orchestrator.render import Screen
+    from orchestrator.render import LiveRun, Screen
     from orchestrator.trace import Listener
 
-__all__ = ["route", "run"]
+__all__ = ["code_of", "on_screen", "route", "run"]
 
 HIDDEN = ("value", "instance")
 """Fields of a decision that `--json` leaves out: `answer` says the same."""
@@ -106,6 +109,7 @@ def run(
     no_trace: NoTraceOption = False,
     no_content: NoContentOption = False,
     otel: OtelOption = False,
+    durable: DurableOption = False,
     stream: StreamOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -118,12 +122,12 @@ def run(
         raise typer.BadParameter("--trace and --no-trace exclude each other")
     if trace is not None and trace.suffix != ".jsonl":
         raise typer.BadParameter(f"--trace {trace}: the name of a trace ends in .jsonl")
-    if thread is not None and (no_content or recorded):
-        other = "--no-content" if no_content else "--recorded"
+    if thread is not None and (no_content or recorded or durable):
+        other = "--no-content" if no_content else "--recorded" if recorded else "--durable"
         raise typer.BadParameter(f"--thread keeps questions and decisions, and does not go with {other}")
     wanted = Wanted.of(context.params, trace=trace or not no_trace)
     decision = _asked(wanted, Screen(json=json, quiet=quiet), stream=stream, thread=thread, otel=otel)
-    raise typer.Exit(_code(decision, strict=strict))
+    raise typer.Exit(code_of(decision, strict=strict))
 
 
 def route(
@@ -177,22 +181,45 @@ def route(
 
 def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None, otel: bool) -> Decision:
     """Run the question with its events on screen."""
-    import asyncio
-
-    from orchestrator.cli.missing import next_steps
     from orchestrator.cli.wanted import built
     from orchestrator.pipeline import Conversation
-    from orchestrator.render import LiveRun, OutputFailed
-    from orchestrator.trace import runs_folder
 
     orchestrator, asked, cassette = built(wanted)
     whom = Conversation(orchestrator, thread) if thread else orchestrator
     if cassette is None:
         _announce(orchestrator, screen)
+
+    def go(live: LiveRun, listeners: list[Listener]) -> Coroutine[object, object, Decision]:
+        note = command_of(wanted) if wanted.durable else None
+        on_text = live.text if stream else None
+        return whom.run(asked, goal=wanted.goal, listeners=listeners, on_text=on_text, note=note)
+
+    with _spans(otel=otel) as spans:
+        decision = on_screen(go, orchestrator, wanted, screen, stream=stream, spans=spans)
+    if cassette is not None:
+        cassette.finish()
+    return decision
+
+
+def on_screen(
+    go: Callable[[LiveRun, list[Listener]], Coroutine[object, object, Decision]],
+    orchestrator: Orchestrator,
+    wanted: Wanted,
+    screen: Screen,
+    *,
+    stream: bool = False,
+    spans: Sequence[Listener] = (),
+) -> Decision:
+    """A run that is begun or taken up, with its events and its decision on screen."""
+    import asyncio
+
+    from orchestrator.cli.missing import next_steps
+    from orchestrator.render import LiveRun, OutputFailed
+    from orchestrator.trace import runs_folder
+
     try:
-        with LiveRun(screen, streaming=stream) as live, _spans(otel=otel) as spans:
-            text = live.text if stream else None
-            decision = asyncio.run(whom.run(asked, goal=wanted.goal, listeners=[live, *spans], on_text=text))
+        with LiveRun(screen, streaming=stream) as live:
+            decision = asyncio.run(go(live, [live, *spans]))
     except KeyboardInterrupt:
         screen.note("interrupted; the trace up to here is whole")
         raise typer.Exit(INTERRUPTED) from None
@@ -208,8 +235,8 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None, 
     live.decided(decision, trace)
     _say(decision, trace, screen)
     screen.next(next_steps(decision, orchestrator.pool))
-    if cassette is not None:
-        cassette.finish()
+    if wanted.durable and decision.status == "escalated":
+        screen.note(f"it waits: orchestrator runs resume {decision.run_id} --answer TEXT | --retry | --allow AGENT")
     return decision
 
 
@@ -242,7 +269,7 @@ def _say(decision: Decision, trace: str | None, screen: Screen) -> None:
         screen.fail("; ".join(decision.reasons))
 
 
-def _code(decision: Decision, *, strict: bool) -> int:
+def code_of(decision: Decision, *, strict: bool) -> int:
     """The exit code of a decision (SEMANTICS §3)."""
     if decision.status == "escalated":
         return LIMITED if any(reason.startswith("limit:") for reason in decision.reasons) else ESCALATED

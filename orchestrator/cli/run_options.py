@@ -181,6 +181,12 @@ OtelOption = Annotated[
     bool, typer.Option("--otel", help="Post the run's spans by OTLP to where OTEL_EXPORTER_OTLP_… says.")
 ]
 NoContentOption = Annotated[bool, typer.Option("--no-content", help="Leave questions and answers out of the trace.")]
+DurableOption = Annotated[
+    bool,
+    typer.Option(
+        "--durable", help="Keep checkpoints, so that `orchestrator runs resume` goes on after a stop or a kill."
+    ),
+]
 StreamOption = Annotated[bool, typer.Option("--stream", help="Show what router and merge agent write as it arrives.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")]
 ExplainOption = Annotated[

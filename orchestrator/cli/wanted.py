@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.pool import Agent, Model, Pool
     from orchestrator.providers import Provider, ReplayProvider
 
-__all__ = ["Parts", "Wanted", "built", "composed", "orchestrator_of"]
+__all__ = ["Parts", "Wanted", "built", "checkpoints", "composed", "orchestrator_of"]
 
 ATTACHED_TOKENS = 32_000
 """Room for attached files where no model says how much it holds."""
@@ -59,6 +59,7 @@ class Wanted:
     system: Path | None = None
     messages: Path | None = None
     file: list[Path] | None = None
+    durable: bool = False
     asks: bool = True
     """Whether anybody is to be asked at all."""
 
@@ -77,6 +78,8 @@ class Wanted:
             raise typer.BadParameter("--case goes with --recorded FILE")
         if self.recorded is not None and (self.pool or self.model or self.router_model):
             raise typer.BadParameter("--recorded brings its own pool and models")
+        if self.durable and (self.cassette is not None or self.no_content or not self.trace):
+            raise typer.BadParameter("--durable needs a trace with content, and real calls: no --cassette")
         if self.messages is not None and self.question is not None:
             raise typer.BadParameter("--messages holds the question already")
 
@@ -131,7 +134,15 @@ def _orchestrator(wanted: Wanted, parts: Parts) -> Orchestrator:
         content=not wanted.no_content,
         confidence=wanted.confidence,
         abstain_below=wanted.abstain_below,
+        checkpointer=checkpoints() if wanted.durable else None,
     )
+
+
+def checkpoints() -> Path:
+    """The file in which the command line keeps checkpoints."""
+    from orchestrator.trace import runs_folder
+
+    return runs_folder().parent / "checkpoints.sqlite"
 
 
 def _recorded(wanted: Wanted, file: Path) -> tuple[Parts, Question]:

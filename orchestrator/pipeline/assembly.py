@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import cast
 
 from pydantic import BaseModel, JsonValue
 
@@ -31,6 +32,7 @@ from orchestrator.state import RunState
 from orchestrator.tools import Kinds, schema_of
 from orchestrator.trace import Journal, Listener, Past, runs_folder
 from orchestrator.trace.events import RunStarted
+from orchestrator.trace.plain import plain
 from orchestrator.version import __version__
 from orchestrator.weights import Facilities, Weigher
 
@@ -238,7 +240,7 @@ def started(
         },
         version=__version__,
         digests={} if context.keeper is None else digests_of(settings, context.facilities.kinds),
-        note=None if note is None else dict(note),
+        note=None if note is None else cast("dict[str, JsonValue]", plain(note)),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError
@@ -82,11 +82,14 @@ class Conversation:
         goal: str | None = None,
         listeners: Iterable[Listener] = (),
         on_text: OnStream | None = None,
+        note: Mapping[str, JsonValue] | None = None,
     ) -> Decision:
         """The decision on a follow-up question; questions asked at the same time wait for each other."""
         async with self._turn:
             question = self.asked(asked)
-            decision = await self._orchestrator.run(question, goal=goal, listeners=listeners, on_text=on_text)
+            decision = await self._orchestrator.run(
+                question, goal=goal, listeners=listeners, on_text=on_text, note=note
+            )
             self._keep(
                 Said(question=question.text, answer=decision.answer, status=decision.status, run_id=decision.run_id)
             )

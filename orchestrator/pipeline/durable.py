@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from orchestrator.trace.events import Paused, Resumed, RunEnded, RunStarted, Try
 from orchestrator.trace.journal import in_use
 from orchestrator.usage import Usage
 
-__all__ = ["Pending", "aborted", "as_kept", "checked_checkpointer", "pending_runs", "taken_up", "went"]
+__all__ = ["Pending", "aborted", "as_kept", "checked_checkpointer", "path_of", "pending_runs", "taken_up", "went"]
 
 EventKind = TypeVar("EventKind", Resumed, TryEnded)
 
@@ -98,7 +98,7 @@ def taken_up(
     """The context of a run that goes on, with all that its trace holds in it; raises `ConfigError` where it cannot."""
     if settings.checkpointer is None:
         raise _no_checkpointer()
-    tally, path = Tally(), _path_of(settings, run_id)
+    tally, path = Tally(), path_of(settings, run_id)
     listeners = (*settings.listeners, *wishes.listeners)
     journal, trace = Journal.again(path, now=settings.clocks.wall, listeners=listeners, tally=tally)
     with ExitStack() as left_alone:
@@ -127,10 +127,10 @@ def pending_runs(trace: Path | bool) -> list[Pending]:
     return [found for path in files if (found := _pending(path)) is not None]
 
 
-async def aborted(settings: Settings, run_id: str, why: str) -> None:
+async def aborted(path: Path, checkpointer: Checkpointer | None, now: Callable[[], float], why: str) -> None:
     """Close a run's trace for good and forget its checkpoints; raises `ConfigError` where it has ended already."""
-    tally, path = Tally(), _path_of(settings, run_id)
-    journal, trace = Journal.again(path, now=settings.clocks.wall, tally=tally)
+    tally = Tally()
+    journal, trace = Journal.again(path, now=now, tally=tally)
     try:
         past = Past(trace.events)
         _first(past, path)
@@ -140,8 +140,8 @@ async def aborted(settings: Settings, run_id: str, why: str) -> None:
         break_off(journal, tally, "cancelled", why)
     finally:
         journal.close()
-    if settings.checkpointer is not None:
-        async with opened(settings.checkpointer) as saver:
+    if checkpointer is not None:
+        async with opened(checkpointer) as saver:
             await saver.adelete_thread(trace.run_id)
 
 
@@ -150,7 +150,8 @@ def _no_checkpointer() -> ConfigError:
     return ConfigError("there is none, so no run can be resumed", field="checkpointer", expected=expected)
 
 
-def _path_of(settings: Settings, run_id: str) -> Path:
+def path_of(settings: Settings, run_id: str) -> Path:
+    """The trace of a run; raises `ConfigError` where there is none."""
     path = trace_path(settings.trace, run_id)
     if path is not None and path.is_file():
         return path

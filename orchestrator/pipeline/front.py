@@ -309,9 +309,11 @@ class Orchestrator:
     ) -> AsyncGenerator[tuple[int, Outcome]]:
         """As `run_many`, place and outcome as they come; holds no more than the runs that are being made."""
         wishes = Wishes(share=share_of(budget, self._settings.clocks.monotonic()))
-        outcomes = each_of(
-            questions, lambda asked: ran(self._settings, self._state(asked, goal), wishes), concurrency=concurrency
-        )
+
+        def ask(asked: Asked) -> Awaitable[Decision]:
+            return ran(self._settings, self._state(asked, goal), wishes)
+
+        outcomes = each_of(questions, ask, concurrency=concurrency)
         async with aclosing(outcomes):
             async for found in outcomes:
                 yield found

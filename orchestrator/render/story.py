@@ -24,8 +24,10 @@ from orchestrator.trace.events import (
     Monitored,
     NameResolved,
     Nested,
+    Paused,
     Replied,
     Rerouted,
+    Resumed,
     Returned,
     RunEnded,
     RunStarted,
@@ -130,8 +132,21 @@ def _other_line(event: Event) -> Text | None:
             return _monitored_line(event)
         case Merged():
             return _line("merge", (f"{event.method}: {_sides(event)}", "quiet"))
+        case Paused():
+            return _line("paused", (plain(event.why, width=WHOLE), "detour"))
+        case Resumed():
+            return _line("resumed", (_word(event), "detour"))
         case _:
             return None
+
+
+def _word(event: Resumed) -> str:
+    """What a person said at a resume, and what was found changed."""
+    said = [f"a person answered: {plain(event.answer)}"] if event.answer else []
+    said += ["whoever failed may be asked again"] if event.retry else []
+    said += [f"leave for {', '.join(event.allow)}"] if event.allow else []
+    said += list(event.changed)
+    return "; ".join(said) or f"after {seconds(event.seconds)} of its own time"
 
 
 def _monitored_line(event: Monitored) -> Text | None:
@@ -187,6 +202,8 @@ def _ending(trace: Trace) -> RenderableType:
         text.append_text(decision_lines(last.decision))
     elif isinstance(last, RunEnded):
         text.append(f"ended: {last.how}: {last.error}\n", "bad")
+    elif isinstance(last, Paused):
+        text.append(f"paused: {visible(last.why)}; orchestrator runs resume {trace.run_id} goes on\n", "detour")
     else:
         text.append(
             f"did not end: the last whole step is {len(trace.events)} ({last.type if last else 'none'})\n", "bad"

@@ -15,7 +15,7 @@ from orchestrator.render.columns import Folded, Rows
 from orchestrator.render.screen import Screen, money, plain, seconds
 from orchestrator.render.story import status_style
 from orchestrator.trace import Trace
-from orchestrator.trace.events import Candidate, RunEnded, RunStarted
+from orchestrator.trace.events import Candidate, Paused, RunEnded, RunStarted
 from orchestrator.weights import CANNOT_TAKE, Rates
 
 __all__ = [
@@ -153,7 +153,7 @@ def trace_row(trace: Trace) -> dict[str, object]:
     first = trace.events[0] if trace.events else None
     last = trace.events[-1] if trace.events else None
     decision = last.decision if isinstance(last, RunEnded) else None
-    how = last.how if isinstance(last, RunEnded) else "not ended"
+    how = last.how if isinstance(last, RunEnded) else "paused" if isinstance(last, Paused) else "not ended"
     asked = first.question[-1].content if isinstance(first, RunStarted) and first.question else None
     return {
         "run_id": trace.run_id,

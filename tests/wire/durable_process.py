@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -31,20 +31,24 @@ from orchestrator.providers import Request
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.trace.events import Event
 
-__all__ = ["Job"]
+__all__ = ["Job", "Wish"]
 
 PRICE = Price(input=Decimal("1.37"), output=Decimal("5.11"), as_of=date(2026, 1, 1), source="a test")
 MODELS = ("router", "left", "right", "merger")
 
 
-class Job(TypedDict, total=False):
-    """One run or resume."""
+class Place(TypedDict):
+    """Where a job is done."""
 
     url: str
     folder: str
     place: str
     """A SQLite file or the address of a database."""
-    run_id: str
+
+
+class Wish(TypedDict, total=False):
+    """How it is done."""
+
     resume: bool
     idempotent: bool
     event: int
@@ -53,6 +57,12 @@ class Job(TypedDict, total=False):
     """The checkpoint after which it is."""
     word: dict[str, Any]
     """What a person says at the resume."""
+
+
+class Job(Place, Wish):
+    """One run or resume."""
+
+    run_id: str
 
 
 def die() -> None:
@@ -69,6 +79,10 @@ class Deadly:
     def __call__(self, event: Event) -> None:
         """One more."""
         del event
+        self.count()
+
+    def count(self) -> None:
+        """One more of whatever is counted."""
         if self.left is not None:
             self.left -= 1
             if self.left == 0:
@@ -80,9 +94,16 @@ class DeadlySqlite(AsyncSqliteSaver):
 
     deadly = Deadly(None)
 
-    async def aput(self, *args: Any, **more: Any) -> RunnableConfig:
-        kept = await super().aput(*args, **more)
-        self.deadly(None)  # pyright: ignore[reportArgumentType] - it counts, whatever it is told
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep it, and count."""
+        kept = await super().aput(config, checkpoint, metadata, new_versions)
+        self.deadly.count()
         return kept
 
 
@@ -91,9 +112,16 @@ class DeadlyPostgres(AsyncPostgresSaver):
 
     deadly = Deadly(None)
 
-    async def aput(self, *args: Any, **more: Any) -> RunnableConfig:
-        kept = await super().aput(*args, **more)
-        self.deadly(None)  # pyright: ignore[reportArgumentType] - it counts, whatever it is told
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep it, and count."""
+        kept = await super().aput(config, checkpoint, metadata, new_versions)
+        self.deadly.count()
         return kept
 
 
