@@ -52,5 +52,5 @@ $(READY): pyproject.toml constraints.txt
 	  || { echo '`$(PYTHON)` cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo 'Installing into $(VENV): once, a minute or so.'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,eval,otel,dev]' -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,eval,durable,postgres,otel,dev]' -c constraints.txt
 	@touch $@

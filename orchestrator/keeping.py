@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +12,6 @@ from functools import cache
 from hashlib import sha256
 from typing import cast, get_type_hints
 
-import orjson
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -142,9 +142,9 @@ class Keeper:
 
 def as_json(table: StateTable) -> str:
     """A state as text."""
-    return orjson.dumps(table).decode()
+    return json.dumps(table)  # orjson holds no whole numbers of more than 64 bits
 
 
 def digest_of(value: object) -> str:
     """A short name for a value: the beginning of its SHA-256."""
-    return sha256(orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()[:16]

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, NotRequired, Protocol, TypedDict, cast
 
-import orjson
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
@@ -77,6 +78,7 @@ async def walk_kept(
         problem = f"the checkpoint knows {known} steps of the run, its trace {keeper.past.steps}"
         raise ConfigError(problem, file=str(context.journal.path), expected="the whole trace of the run")
     begin = None if found else Kept(run=as_json(keeper.keeping.dump(state)), step=0)
+    var_child_runnable_config.set(None)  # inside a graph of the caller's own this one keeps its own checkpoints
     with tracing_context(enabled=None if langsmith else False):
         await graph.ainvoke(
             begin, {**config, "recursion_limit": STEPS}, context=context, durability="sync", output_keys=["step"]
@@ -89,7 +91,7 @@ def _stood(values: Kept, interrupts: list[Any], keeper: Keeper) -> Stood:
     decision = values.get("decision")
     asked: dict[str, Any] = interrupts[0] if interrupts else {}
     return Stood(
-        state=keeper.keeping.load(orjson.loads(values["run"])),
+        state=keeper.keeping.load(json.loads(values["run"])),
         decision=Decision.model_validate_json(decision) if decision else None,
         why=asked.get("why"),
         approve=tuple(asked.get("approve", ())),
@@ -163,7 +165,7 @@ def _after_person(run: RunState) -> str:
 
 def _entered(kept: Kept, step: int, name: str, keeper: Keeper) -> RunState:
     """The state in which a step begins, or goes on where it was interrupted after something was decided in it."""
-    table: StateTable = orjson.loads(kept["run"])
+    table: StateTable = json.loads(kept["run"])
     inside = keeper.past.within(step)
     keeper.enter(step, name, inside or (table if step > 1 else {}))
     return keeper.keeping.load(inside or table)
