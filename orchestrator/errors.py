@@ -10,6 +10,7 @@ OrchestratorError
     ├── ProviderError      a model or its server failed
     │   ├── ProviderTimeout
     │   └── RateLimited
+    ├── RecalledError      a failure that a trace tells of, or a try cut off with its process
     └── ToolError          a tool could not give a reply
 """
 
@@ -38,6 +39,7 @@ __all__ = [
     "ProviderError",
     "ProviderTimeout",
     "RateLimited",
+    "RecalledError",
     "ReplayMismatch",
     "ToolError",
     "nearest",

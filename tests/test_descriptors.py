@@ -48,8 +48,8 @@ BROKEN = [
         {"sums.toml": TOOL + "skil = 0.4\n"},
         snapshot(
             [
-                "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of consumes, effects,",
-                "idempotent, model, needs, optional, output, produces, prompt, reply, retries, role, seconds,",
+                "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of approve, consumes,",
+                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role, seconds,",
                 "skill, skills, timeout, tool; did you mean `skill`?",
             ]
         ),
@@ -79,8 +79,8 @@ BROKEN = [
         {"sums.toml": TOOL + 'name = "totals"\n'},
         snapshot(
             [
-                "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of consumes, effects,",
-                "idempotent, model, needs, optional, output, produces, prompt, reply, retries, role, seconds,",
+                "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of approve, consumes,",
+                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role, seconds,",
                 "skill, skills, timeout, tool",
             ]
         ),

@@ -256,21 +256,6 @@ class Orchestrator:
         _check_no_loop("resume_sync", "`await orchestrator.resume(…)`")
         return asyncio.run(self.resume(run_id, output=cast("type[BaseModel]", output), **more))
 
-    def resume_sync(
-        self,
-        run_id: str,
-        *,
-        answer: str | None = None,
-        retry: bool = False,
-        allow: Iterable[str] = (),
-        changed: bool = False,
-    ) -> Decision:
-        """`resume` for callers without an event loop; raises `ConfigError` where one is running."""
-        if _in_a_loop():
-            expected = "`await orchestrator.resume(…)`"
-            raise ConfigError("an event loop is running here", field="resume_sync", expected=expected)
-        return asyncio.run(self.resume(run_id, answer=answer, retry=retry, allow=allow, changed=changed))
-
     def pending(self) -> list[Pending]:
         """Durable runs in the folder of traces that have not come to their end, newest first."""
         return pending_runs(self._settings.trace)

@@ -87,10 +87,8 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
         case Escalated() | Returned() | Superseded():
             return {"reason": _heading(event.reason)}
         case RunEnded():
-            return {
-                "decision": event.decision and _decision(event.decision),
-                "error": event.error and _heading(event.error),
-            }
+            error = event.error and _heading(event.error)
+            return {"decision": event.decision and _decision(event.decision), "error": error}
         case Stepped() | Paused() | Resumed():
             return _of_durable(event)
         case TryStarted() | Nested() | AttemptCancelled() | Rerouted() | Demoted() | BreakerChanged():
