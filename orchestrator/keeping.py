@@ -18,7 +18,7 @@ from pydantic.errors import PydanticUserError
 from orchestrator.messages import Decision, Goal, Reply
 from orchestrator.providers import Request
 from orchestrator.state import RunState
-from orchestrator.tools import Kinds, Misfit, Tool, fitted
+from orchestrator.tools import UNTYPED, Kinds, Misfit, Tool, fitted
 from orchestrator.trace import Journal, Past
 from orchestrator.trace.events import Noted, Resumed, Stepped
 from orchestrator.trace.past import StateTable, grown_and_changed
@@ -33,7 +33,7 @@ class Keeping:
     No name of a class is ever written, so reading a checkpoint or a trace runs nobody's code.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], kinds: Kinds) -> None:
+    def __init__(self, tools: Mapping[str, Tool], kinds: Kinds = UNTYPED) -> None:
         self._kinds = kinds
         self._types = {name: found for name, tool in tools.items() if (found := _returned(tool)) is not None}
 

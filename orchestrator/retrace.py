@@ -29,7 +29,9 @@ from orchestrator.trace.events import (
     Event,
     Merged,
     Noted,
+    Paused,
     Replied,
+    Resumed,
     RunEnded,
     RunStarted,
     TryEnded,
@@ -71,13 +73,28 @@ def obstacle(trace: Trace) -> str | None:
     if fault := broken(trace):
         return fault
     first, last = (trace.events[0], trace.events[-1]) if trace.events else (None, None)
+    if isinstance(last, Paused):
+        return f"the run is not at its end but paused: {last.why}"
     if not isinstance(last, RunEnded) or not isinstance(first, RunStarted):
         return "the run did not end"
     if last.decision is None:
         return f"the run was not decided but ended otherwise ({last.how}): {last.error}"
     if first.question is None:
         return "the trace was written without content, so there is nothing to decide on"
+    if _turned(trace.events):
+        return "a person's word turned the run at a resume, and what that made of it is no event"
     return None
+
+
+def _turned(events: Sequence[Event]) -> bool:
+    """Whether a person answered, or had an ended run go on; mere leave for an agent turns nothing."""
+    asked: tuple[str, ...] = ()
+    for event in events:
+        if isinstance(event, Paused):
+            asked = event.approve
+        elif isinstance(event, Resumed) and (event.answer is not None or event.retry or (event.allow and not asked)):
+            return True
+    return False
 
 
 def broken(trace: Trace) -> str | None:

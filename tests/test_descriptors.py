@@ -49,8 +49,8 @@ BROKEN = [
         snapshot(
             [
                 "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of approve, consumes,",
-                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role, seconds,",
-                "skill, skills, timeout, tool; did you mean `skill`?",
+                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role,",
+                "seconds, skill, skills, timeout, tool; did you mean `skill`?",
             ]
         ),
     ),
@@ -80,8 +80,8 @@ BROKEN = [
         snapshot(
             [
                 "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of approve, consumes,",
-                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role, seconds,",
-                "skill, skills, timeout, tool",
+                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role,",
+                "seconds, skill, skills, timeout, tool",
             ]
         ),
     ),

@@ -27,7 +27,7 @@ from orchestrator.pipeline.storage import Checkpointer, opened, thread
 from orchestrator.pool.registry import Member
 from orchestrator.protocol import Route
 from orchestrator.runtime import Clocks
-from orchestrator.state import Exchange, Failure, RunState, Underway
+from orchestrator.state import Detour, Exchange, Failure, RunState, Underway
 from orchestrator.tools import bind
 from orchestrator.trace import read_trace, verify
 from orchestrator.trace.events import Event, Paused, Resumed, RunEnded, TryEnded
@@ -363,10 +363,10 @@ def found(question: str) -> list[Passage]:
 
 def test_an_artifact_comes_back_as_its_function_declares_it() -> None:
     keeping = Keeping(bind(Pool([Agent(name="found", tool=found), Agent(name="loose", tool=echoed)])))
-    value = found("?")
-    assert keeping.recall("found", json.loads(json.dumps(keeping.keep("found", value)))) == value
-    assert keeping.recall("loose", keeping.keep("loose", (1, "a"))) == [1, "a"]
-    assert keeping.recall("found", keeping.keep("found", "other than declared")) == "other than declared"
+    value, goal = found("?"), Goal("answer")
+    assert keeping.recall("found", goal, json.loads(json.dumps(keeping.keep("found", goal, value)))) == value
+    assert keeping.recall("loose", goal, keeping.keep("loose", goal, (1, "a"))) == [1, "a"]
+    assert keeping.recall("found", goal, keeping.keep("found", goal, "other than declared")) == "other than declared"
 
 
 texts = st.sampled_from(["", "a", "é\n", "\u2028{}"])
@@ -410,9 +410,11 @@ def test_a_state_comes_back_as_it_was(
     said: tuple[Exchange, ...],
 ) -> None:
     routed = tuple(each.route for each in given_failures)
+    ways_round = tuple(Detour(each, "b", ("b", "c"), 0.5) for each in given_failures)
     state = RunState(
         question, ("answer",), "answer", replies=given_replies, failures=given_failures, open=given_failures[:1],
         routes=routed, underway=at_work, exchanges=said, avoided=(("a", "b"),), pursued=(Goal("x", "y"),), answer="a",
+        detours=ways_round, again=given_failures[1:],
     )  # fmt: skip
     keeping = Keeping({})
     assert keeping.load(json.loads(as_json(keeping.dump(state)))) == state

@@ -15,7 +15,7 @@ from orchestrator.pipeline.assembly import OUTPUT, Settings, Wishes, context_of,
 from orchestrator.pipeline.ending import break_off
 from orchestrator.pipeline.kept import walk_kept
 from orchestrator.pipeline.storage import Checkpointer, checked, opened
-from orchestrator.runtime import RunContext, Tally
+from orchestrator.runtime import RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
 from orchestrator.tools import Kinds, Misfit, fitted
 from orchestrator.trace import Journal, Past, read_trace, runs_folder, trace_files
@@ -103,6 +103,9 @@ def taken_up(
     journal, trace = Journal.again(path, now=settings.clocks.wall, listeners=listeners, tally=tally)
     with ExitStack() as left_alone:
         left_alone.callback(journal.close)
+        if enclosing_attempt() is not None:  # whose money is it, and in whose trace?
+            expected = "a call outside of every expert"
+            raise ConfigError("a run cannot be resumed within another", field="resume", expected=expected)
         past = Past(trace.events)
         first = _first(past, path)
         settings = typed(settings, wishes.output, first.goals)

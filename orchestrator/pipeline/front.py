@@ -127,12 +127,8 @@ class Orchestrator:
         )
         for name in sorted({agent.model for agent in members.agents.values() if agent.model}):
             facilities.provider_of(members.models[name])
-        fitted = confidence_of(confidence, abstain_below)
-        graph, ruling, merging = (
-            graph_of(members),
-            router_of(router, members, analyses, fitted),
-            merge_of(merge, members),
-        )
+        graph, fitted = graph_of(members), confidence_of(confidence, abstain_below)
+        ruling, merging = router_of(router, members, analyses, fitted), merge_of(merge, members)
         budget = budget_of(budget, spenders(members, ruling, merging, facilities.providers))
         check_prices(facilities.providers, budget)
         self._settings = Settings(
@@ -375,18 +371,9 @@ class Orchestrator:
         are written into its trace. A run that escalates is a failed attempt. `goal` is what it is asked for here,
         `produces` what that counts as there.
         """
-        effects = [agent for agent in self.pool.agents.values() if agent.effects]
-        fields: dict[str, object] = {
-            "name": name,
-            "role": role or f"asks the pool {self.pool.name}",
-            "consumes": tuple(consumes),
-            "produces": produces,
-            "skill": skill,
-            "timeout": timeout,
-            "effects": bool(effects),
-            "idempotent": bool(effects) and all(agent.idempotent for agent in effects),
-        }
-        return agent_of(self, fields, goal)
+        role, inputs = role or f"asks the pool {self.pool.name}", tuple(consumes)
+        fields = {"name": name, "role": role, "consumes": inputs, "produces": produces, "skill": skill}
+        return agent_of(self, self.pool, {**fields, "timeout": timeout}, goal)
 
     def _state(self, asked: Asked, goal: str | None) -> RunState:
         goals = self.pool.goals_from(goal)

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from orchestrator.errors import ConfigError, ToolError
 from orchestrator.messages import Asked, Decision, as_text
-from orchestrator.pool import Agent
+from orchestrator.pool import Agent, Pool
 from orchestrator.pool.descriptors import Claiming
 from orchestrator.runtime import Enclosing, RunContext
 from orchestrator.trace.events import Event, Nested, TryEnded, TryStarted
@@ -93,7 +93,7 @@ def _asked_of(inputs: Mapping[str, object]) -> str:
     return "\n\n".join(f"{name}:\n{as_text(value)}" for name, value in inputs.items())
 
 
-def agent_of(runs: _Runs, fields: Mapping[str, object], goal: str | None) -> Agent:
+def agent_of(runs: _Runs, pool: Pool, fields: Mapping[str, object], goal: str | None) -> Agent:
     """An expert that asks an orchestrator; a run without a decision is a failed attempt, with its reasons."""
 
     async def ask(**inputs: object) -> object:
@@ -102,7 +102,9 @@ def agent_of(runs: _Runs, fields: Mapping[str, object], goal: str | None) -> Age
             raise ToolError("; ".join(decision.reasons) or "came to no decision")
         return decision.answer if decision.value is None else decision.value
 
-    return _agent(ask, fields)
+    effects = [agent for agent in pool.agents.values() if agent.effects]
+    idempotent = bool(effects) and all(agent.idempotent for agent in effects)
+    return _agent(ask, {**fields, "effects": bool(effects), "idempotent": idempotent})
 
 
 def runnable_expert(

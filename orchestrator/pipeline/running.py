@@ -41,9 +41,6 @@ async def resumed(
     settings: Settings, run_id: str, word: Resumed, wishes: Wishes, *, changed: bool = False
 ) -> Decision[Any]:
     """The decision of a durable run that is taken up again; raises `ConfigError` where it cannot be."""
-    if enclosing_attempt() is not None:
-        expected = "a call of its own, outside every expert"
-        raise ConfigError("a run cannot be resumed within another", field="resume", expected=expected)
     context, state = taken_up(settings, run_id, word, wishes, changed=changed)
     with Ending(context):
         decision = await went(settings, state, context)

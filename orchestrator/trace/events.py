@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, TypeAdapter
 
 from orchestrator.errors import FailureKind
-from orchestrator.messages import Decision, Dissent, Goal, Message, Usage
+from orchestrator.messages import Decision, Dissent, Goal, Message
 from orchestrator.trace.plain import plain
 from orchestrator.trace.stamped import Paused, Resumed, Stamped, Stepped
+from orchestrator.trace.tries import Nested, Purpose, TryEnded, TryStarted
 
 __all__ = [
     "AttemptCancelled",
@@ -46,10 +47,6 @@ __all__ = [
     "Waited",
     "parse_event",
 ]
-
-
-Purpose = Literal["expert", "router", "merge"]
-"""What a call is made for."""
 
 
 class Candidate(BaseModel):
@@ -164,63 +161,6 @@ class AttemptStarted(Stamped):
     """The goal it is a step to, where it is not its own."""
     idempotency_key: str | None = None
     """Of an expert with effects: what its effect is known by, over tries, reroutes and resumes."""
-
-
-class TryStarted(Stamped):
-    """A request is about to be sent; its worst case is reserved."""
-
-    type: Literal["try_started"] = "try_started"
-    attempt: int | None
-    """None for a call of the router's model or of the merge agent's."""
-    purpose: Purpose = "expert"
-    model: str | None = None
-    number: int
-    reserved_usd: Decimal | None
-    nested: str | None = None
-    """Where it was made inside a nested run: `RUN/ATTEMPT`, or `RUN/PURPOSE`."""
-    input_usd: Decimal | None = None
-    """Of a durable run: what is charged if nobody hears of the try again."""
-    call: str | None = None
-    """Of a durable run: what a call of the router's or the merge agent's is found again by."""
-
-
-class TryEnded(Stamped):
-    """A try was settled, before its reply is used."""
-
-    type: Literal["try_ended"] = "try_ended"
-    attempt: int | None
-    purpose: Purpose = "expert"
-    number: int
-    usd: Decimal | None
-    exact: bool = True
-    usage: Usage
-    seconds: float
-    kind: FailureKind | None = None
-    """None: it went well, or was cancelled."""
-    error: str | None = None
-    cancelled: bool = False
-    """The run was stopped, or its time was over, while the try was in flight."""
-    nested: str | None = None
-    """Where it was made inside a nested run, as in `TryStarted`."""
-    lost: bool = False
-    """The process was killed while it was in flight; a resume charged its input."""
-    doubt: bool = False
-    """Of a durable run: it failed, but what was asked for may have been done."""
-    call: str | None = None
-    gave: JsonValue = None
-    """Of a durable run: what it gave, so that it is not made again."""
-
-
-class Nested(Stamped):
-    """A run took place within an attempt; its own trace tells the rest."""
-
-    type: Literal["nested"] = "nested"
-    attempt: int
-    nested_id: str
-    usd: Decimal | None
-    usage: Usage
-    nested_head: str | None
-    """Hash of the last line of its trace; None where none was written."""
 
 
 class Replied(Stamped):
