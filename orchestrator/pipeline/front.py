@@ -306,8 +306,8 @@ class Orchestrator:
         """As `run_many`, place and outcome as they come; holds no more than the runs that are being made."""
         wishes = Wishes(share=share_of(budget, self._settings.clocks.monotonic()))
 
-        def ask(asked: Asked) -> Awaitable[Decision]:
-            return ran(self._settings, self._state(asked, goal), wishes)
+        async def ask(asked: Asked) -> Decision:
+            return await ran(self._settings, self._state(asked, goal), wishes)
 
         outcomes = each_of(questions, ask, concurrency=concurrency)
         async with aclosing(outcomes):

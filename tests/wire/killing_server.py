@@ -15,7 +15,7 @@ from tests.wire.vendors import chat
 
 __all__ = ["KillingServer"]
 
-SAID = {"router": "left right", "left": "Rome", "right": "Rome", "merger": "ANSWER: Rome"}
+SAID = {"router": "left right", "left": "Rome", "right": "Romulus", "merger": "Rome"}
 USED = {"prompt_tokens": 20, "completion_tokens": 5}
 
 
