@@ -22,7 +22,7 @@ from orchestrator.tools import Kinds, Misfit, fitted
 from orchestrator.trace.events import Merged
 from orchestrator.trace.plain import plain
 
-__all__ = ["ROUTER", "Took", "conclude", "decided", "gathered", "undecided"]
+__all__ = ["Took", "conclude", "decided", "gathered", "undecided"]
 
 ROUTER = "router"
 
@@ -83,7 +83,7 @@ def decided(state: RunState, replies: list[Reply], merging: Merging | None, took
 
 async def _written(state: RunState, replies: list[Reply], context: RunContext) -> Merging:
     """The replies merged, and that written down."""
-    rule = _rule(state, replies, context)
+    rule, counted = _rule(state, replies, context), {reply.attempt for reply in replies}
     if context.set_aside is not None:
         context.ledger.give_back(context.set_aside)
     merging = _settled(state, replies, context) or await merged_by(rule, state, replies, context)
@@ -99,6 +99,7 @@ async def _written(state: RunState, replies: list[Reply], context: RunContext) -
             reasons=merged.reasons,
             gave_way=merging.gave_way,
             abstained=merging.abstained,
+            left_out=tuple(reply.attempt for reply in _replies(state) if reply.attempt not in counted),
         )
     )
     return merging

@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from orchestrator.budget import Ledger
-from orchestrator.decision import ROUTER, Took, decided, gathered
+from orchestrator.decision import Took, decided, gathered
 from orchestrator.errors import ConfigError
 from orchestrator.merge import MERGES, fallen_back, merge_named
 from orchestrator.merging import Merging
@@ -114,28 +114,12 @@ async def replayed(trace: Trace) -> Replay:
         raise ConfigError(f"cannot be replayed: {why_not}", file=str(trace.path), field="trace", expected=expected)
     recorded = ended.decision
     state, replies = gathered(_state(started, trace.events), UNTYPED)
-    replies = _on_the_ballot(replies, trace.events, recorded)
+    left_out = {attempt for event in trace.events if isinstance(event, Merged) for attempt in event.left_out}
+    replies = [reply for reply in replies if reply.attempt not in left_out]
     merging, taken = await _merged(started, trace.events, state, replies) if replies else (None, ())
     took = Took(_ledger(trace.events), _tally(trace.events), recorded.seconds, recorded.run_id, UNTYPED)
     decision = decided(state, replies, merging, took)
     return Replay(recorded, decision.model_copy(update={"value": _value(decision, recorded)}), taken)
-
-
-def _on_the_ballot(replies: list[Reply], events: Iterable[Event], recorded: Decision) -> list[Reply]:
-    """The replies that were merged: a typed decision looks only at those of its type, which its trace does not hold."""
-    written = next((event for event in events if isinstance(event, Merged)), None)
-    if written is None or _typed_value(recorded) is None:
-        return replies
-    on_it = {ROUTER, *written.support, *(dissent.agent for dissent in written.dissent)}
-    return [reply for reply in replies if reply.agent in on_it]
-
-
-def _typed_value(decision: Decision) -> JsonValue:
-    """What the text of an answer says as JSON, where that is the decision's artifact."""
-    with suppress(ValueError, TypeError):
-        said = cast("JsonValue", json.loads(decision.answer or ""))
-        return said if said == decision.value else None
-    return None
 
 
 def _value(decision: Decision, recorded: Decision) -> JsonValue:

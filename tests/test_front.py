@@ -290,7 +290,7 @@ def test_a_merge_of_ones_own_as_a_function(tmp_path: Path) -> None:
     assert (ran.decision.answer, ran.decision.method, ran.decision.support) == ("yes!", "longest", ("b",))
     assert [one.agent for one in ran.decision.dissent] == ["a"]
     ran = ask(Orchestrator(members, merge=later, trace=tmp_path), tmp_path)
-    assert (ran.decision.answer, ran.decision.confidence, ran.decision.reasons) == (QUESTION, None, ("because",))
+    assert (ran.decision.answer, ran.decision.confidence, ran.decision.reasons) == (QUESTION, 0.3, ("because",))
 
 
 def test_a_merge_of_ones_own_as_an_object(tmp_path: Path) -> None:

@@ -131,7 +131,10 @@ def test_from_python_too_and_what_is_wrong_is_said(plugged: dict[str, str], tmp_
                 "entry point `absent` (acme_plugin:no_such_router): cannot be loaded: AttributeError: module",
                 "'acme_plugin' has no attribute 'no_such_router'",
             ],
-            ['`merge`: there is no merge `longst`; expected one of best, first, longest, refine, router,', 'synthesise, vote, weighted, or `module:attribute` of your own; did you mean `longest`?'],
+            [
+                "`merge`: there is no merge `longst`; expected one of best, first, longest, refine, router,",
+                "synthesise, vote, weighted, or `module:attribute` of your own; did you mean `longest`?",
+            ],
             [
                 "`monitors`: there is no monitor `clam`; expected one that a package offers: calm; did you mean",
                 "`calm`?",

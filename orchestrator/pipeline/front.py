@@ -80,9 +80,9 @@ class Orchestrator:
     `pool` is a `Pool` or its members. `trace` says where runs are written: True for the usual folder, a folder, a
     file that ends in `.jsonl`, or False for nowhere. `provide` holds what experts ask for by its class, as a list of
     objects or by class; no model and no trace sees it. `listeners` are told every event of every run. `confidence` says
-    what scores of decisions are worth; without it a decision has none. Below `abstain_below` a decision becomes an
-    escalation. With a `checkpointer` runs are durable: one that was killed, cancelled, or waits for a person is taken
-    up by `resume`. Raises `ConfigError` where the parts do not fit.
+    what scores of decisions are worth; else what a merge states. A decision below `abstain_below` becomes
+    an escalation. With a `checkpointer` runs are durable: one that was killed or cancelled, or waits for a person, is
+    taken up by `resume`. Raises `ConfigError` where the parts do not fit.
     """
 
     def __init__(

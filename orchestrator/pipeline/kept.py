@@ -117,6 +117,8 @@ def _node(name: str, work: Inner) -> Node:
     async def node(state: Kept, *, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context, step = runtime.context, state["step"] + 1
         keeper = _keeper(context)
+        if name != "person":  # graphs that experts run in here keep none of their state among these checkpoints
+            var_child_runnable_config.set(None)
         done = keeper.past.after(step)
         if done is None:
             after = await work(_entered(state, step, name, keeper), context)
@@ -132,6 +134,7 @@ def _node(name: str, work: Inner) -> Node:
 async def _merge(state: Kept, *, runtime: Runtime[RunContext]) -> dict[str, Any]:
     context, step = runtime.context, state["step"] + 1
     context.journal.raise_fault()
+    var_child_runnable_config.set(None)
     keeper = _keeper(context)
     decision = keeper.past.decision(step)
     if decision is None:

@@ -299,6 +299,8 @@ class Merged(Stamped):
     """Why the merge that was asked for gave way to this one, if it did."""
     abstained: str | None = None
     """Why the answer is not given, where it is not sure enough."""
+    left_out: tuple[int, ...] = ()
+    """Attempts whose replies were not of the type that was asked for, and so were not merged."""
 
 
 class Noted(Stamped):
