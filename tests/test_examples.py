@@ -106,6 +106,12 @@ def test_shell_block_exits_as_it_says(block: Block, cli: Cli) -> None:
         assert done.returncode == int(remark or 0), f"{line}\n{done.stdout}{done.stderr}"
 
 
+def test_the_section_on_evals_ends_in_a_verdict(cli: Cli) -> None:
+    (block,) = (each for each in blocks("README.md") if "eval run recorded_demo" in each.text)
+    last = [cli(*shlex.split(line)[1:], cwd=ROOT).stdout for line in block.text.splitlines()][-1]
+    assert re.match(r"(do not )?route: ", last.splitlines()[-1])
+
+
 @pytest.mark.parametrize("block", of_language("toml"))
 def test_toml_block_is_a_descriptor(block: Block, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "shown.toml").write_text(block.text, encoding="utf-8")
