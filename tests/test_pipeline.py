@@ -649,3 +649,15 @@ def test_the_next_expert_gets_the_artifact_itself(tmp_path: Path) -> None:
     members = [giving("make", lambda: odd, produces="thing"), Agent(name="take", tool=take, consumes=("thing",))]
     assert ask(Orchestrator(members, trace=tmp_path), tmp_path).decision.answer == "taken"
     assert got == [odd]
+
+
+def test_langgraph_and_we_go_the_same_way(tmp_path: Path) -> None:
+    """LangGraph walks the graph where LangSmith may trace it; else we go the same nodes by the same edges."""
+    ways: list[list[str]] = []
+    for langsmith in (True, False):
+        members = [*chain(Counter(), broken=["search", "write"]), giving("spare", "7", skill=0.1)]
+        folder = tmp_path / str(langsmith)
+        ran = ask(Orchestrator(members, trace=folder, langsmith=langsmith), folder)
+        ways.append([event.type for event in ran.events])
+        assert [name for name, _ in ran.outcomes()] == ["search", "write"]
+    assert ways[0] == ways[1]

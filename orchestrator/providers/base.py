@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from orchestrator.budget import UNLIMITED, Left
 from orchestrator.messages import Message, ToolCall, Usage
@@ -161,8 +161,9 @@ def quoted(
     left: Left = UNLIMITED,
 ) -> Quote:
     """What a try takes: as the provider says, else at list price; nobody is asked of what the model is unfit for."""
-    if isinstance(provider, Quoting) and unfit(model, request) is None:
-        return provider.quote(model, request)
+    # not `isinstance`: what a protocol takes to be checked is as long as all the rest of a quote
+    if hasattr(provider, "quote") and unfit(model, request) is None:
+        return cast("Quoting", provider).quote(model, request)
     return list_price_quote(model, request, mean_output=mean_output, left=left)
 
 
