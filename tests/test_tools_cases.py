@@ -141,9 +141,14 @@ ADVERSARIAL = [piece * (990 // len(piece)) for piece in PIECES.split("|")]
 def test_claims_take_bounded_time(name: str) -> None:
     for text in ADVERSARIAL:
         for question in (text, f"how many {text} in {text}"[:999], f"what is {text}?"[:999], f"sum of {text}"[:499]):
-            started = time.process_time()
-            tool(name).claim(question, RESOURCES)
-            assert time.process_time() - started < 0.3, question[:40]
+            assert min(claim_seconds(name, question) for _ in range(3)) < 0.3, question[:40]
+
+
+def claim_seconds(name: str, question: str) -> float:
+    """Processor time of one claim; what the collector of a long session adds to one, it does not add to three."""
+    started = time.process_time()
+    tool(name).claim(question, RESOURCES)
+    return time.process_time() - started
 
 
 def test_claims_are_quick() -> None:

@@ -52,19 +52,26 @@ def json_list(path: Path) -> Iterator[Row]:
 
 def csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The rows of a CSV file by the names in its first line; raises `ConfigError` on a row of another length."""
+    lines = _csv_lines(path)
+    _, header = lines[0] if lines else (0, list[str]())
+    if twice := next((name for name in header if header.count(name) > 1), None):
+        raise ConfigError(f"the column `{twice}` stands twice", file=shown(path), field="line 1")
+    for number, cells in lines[1:]:
+        where = f"line {number}"
+        if cells and len(cells) != len(header):
+            problem = f"has {len(cells)} cells"
+            raise ConfigError(problem, file=shown(path), field=where, expected=f"{len(header)}, as the first line")
+        if cells:
+            yield where, dict(zip(header, cells, strict=True))
+
+
+def _csv_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """The cells of each line, read at once: the limit on their length is that of the whole process."""
+    text = text_of(path)
     before = csv.field_size_limit(LONGEST_CELL)
     try:
-        reader = csv.reader(io.StringIO(text_of(path), newline=""), strict=True)
-        header: list[str] = next(reader, list[str]())
-        if twice := next((name for name in header if header.count(name) > 1), None):
-            raise ConfigError(f"the column `{twice}` stands twice", file=shown(path), field="line 1")
-        for cells in reader:
-            where = f"line {reader.line_num}"
-            if cells and len(cells) != len(header):
-                problem = f"has {len(cells)} cells"
-                raise ConfigError(problem, file=shown(path), field=where, expected=f"{len(header)}, as the first line")
-            if cells:
-                yield where, dict(zip(header, cells, strict=True))
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        return [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise ConfigError(
             f"is no CSV: {error}", file=shown(path), expected="comma-separated, quotes doubled"

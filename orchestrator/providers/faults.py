@@ -156,7 +156,10 @@ def connection_fault(error: BaseException, place: str = "") -> Fault:
 
 def had_begun(error: BaseException) -> bool:
     """Whether output had begun when a call was broken off: by its error, or by what that was raised from."""
-    return any(isinstance(cause, ProviderError) and cause.begun for cause in _causes(error))
+    told = [*_causes(error)]
+    if isinstance(error, TimeoutError) and error.__context__ is not None:  # Python before 3.11.4 names no cause
+        told += _causes(error.__context__)
+    return any(isinstance(cause, ProviderError) and cause.begun for cause in told)
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time) -> float | None:

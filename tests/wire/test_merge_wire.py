@@ -103,7 +103,10 @@ def test_a_panel_of_both_vendors_loses_a_member_and_decides(merge: str, said: st
     assert told.ran.of(Replied)[0].confidence == 0.9
 
 
-def test_why_tells_who_made_the_decision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_tells_who_made_the_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     run("best", tmp_path, "2")
     trace = read_trace(tmp_path / "run.jsonl")
     why_trace(trace, Screen())
