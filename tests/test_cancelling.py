@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import aclosing
@@ -46,6 +47,14 @@ SCRIPT = {
     "spare": (Said("Oslo."),),
     "merger": (Said("Rome."),),
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_others_is_left() -> None:
+    """What tests before these left to the collector is collected now, so that it is not held against them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @dataclass(slots=True)
