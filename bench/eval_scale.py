@@ -15,6 +15,8 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -45,7 +47,9 @@ def by_length(view: View) -> Turn:
 
 def measured(cases: int) -> dict[str, float]:
     """One eval of so many cases, in this process."""
-    file = tile_recorded(join_recorded([read_recorded(DATA / f"{name}.jsonl.gz") for name in FILES]), cases)
+    joined = join_recorded([read_recorded(DATA / f"{name}.jsonl.gz") for name in FILES])
+    mixed = sorted(joined.cases.items(), key=lambda item: sha256(item[0].encode()).digest())  # each size alike
+    file = tile_recorded(replace(joined, cases=dict(mixed)), cases)
     routers = [Candidate(), Candidate(router=f"{Path(__file__).resolve()}:by_length")]
     suite, how = suite_over(file, "tiled").with_candidates(routers), How()
     with TemporaryDirectory() as folder:
