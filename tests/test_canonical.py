@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.merge import FREE_TEXT_F1, Vote, Weighted, canonical, form_of, same, stated_number, token_f1
 from orchestrator.messages import Goal, Message, Question, Reply
 
-DATA = Path("/work/shared/data/routellm_gsm8k.jsonl.gz")
+DATA = Path(__file__).parents[2] / "shared" / "data" / "routellm_gsm8k.jsonl.gz"
 KINDS = ("number", "math", "code", "json", "free", "other", None)
 
 
@@ -186,7 +186,7 @@ def test_below_its_quorum_a_vote_gives_way_to_the_highest_p() -> None:
     assert made.reasons == ("vote:4: 3 of 4 votes that it takes; the reply of the highest p decides",)
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the recorded GSM8K answers are not on this machine")
+@pytest.mark.skipif(not DATA.exists(), reason=f"the recorded outcomes are not at {DATA.parent}")
 def test_most_recorded_gsm8k_answers_are_read_rightly() -> None:
     with gzip.open(DATA, "rt", encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
