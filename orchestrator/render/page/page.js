@@ -153,12 +153,15 @@
       if (!kept.has(packet)) kept.set(packet, opened(packets[packet].textContent));
       return (await kept.get(packet))[place % list.perPacket];
     };
+    const asked = () => (location.hash.startsWith("#case=") ? decode(location.hash.slice(6)) : null);
     const follow = async () => {
-      const wanted = location.hash.startsWith("#case=") ? decode(location.hash.slice(6)) : null;
+      const wanted = asked();
       if (wanted === null) { if (dialog.open) dialog.close(); return; }
       const place = places.get(wanted);
-      find("#case-title").textContent = wanted;
       const inside = place === undefined ? [make("p", {}, "There is no such case in this eval.")] : telling(await whole(place));
+      // Unpacking takes a moment, in which the reader may have closed the case or gone to another.
+      if (asked() !== wanted) return;
+      find("#case-title").textContent = wanted;
       body.replaceChildren(...inside);
       body.scrollTop = 0;
       const order = [...new Set(found.map((run) => run.id))];
