@@ -70,9 +70,8 @@ async def made(attempt: Attempt, attempts: list[Attempt], state: RunState, conte
     if isinstance(ended, AttemptFailed):
         return _recalled(attempt, ended)
     candidate = context.weigher.weigh(attempt.agent, attempt.goal.query)
-    retries = _retries(attempt, attempts, state, context)
     try:
-        paid = await context.gate.attempt(_call(attempt, retries, state, context))
+        paid = await context.gate.attempt(_call(attempt, attempts, state, context))
     except asyncio.CancelledError:
         if context.keeper is None:  # a durable run goes on with it when it is resumed
             context.journal.write(AttemptCancelled(attempt=attempt.number))
@@ -154,7 +153,7 @@ def _failure(attempt: Attempt, error: AttemptError, paid: Paid, context: RunCont
     return Failure(attempt.number, attempt.route, attempt.goal, failed, in_doubt=doubt)
 
 
-def _call(attempt: Attempt, retries: int, state: RunState, context: RunContext) -> Call:
+def _call(attempt: Attempt, attempts: list[Attempt], state: RunState, context: RunContext) -> Call:
     agent = attempt.agent
     model = context.facilities.pool.model_of(agent)
     common = Call(
@@ -163,7 +162,7 @@ def _call(attempt: Attempt, retries: int, state: RunState, context: RunContext) 
         work=lambda _: _asked_tool(attempt, state, context),
         quote=Quote,
         timeout=agent.timeout,
-        retries=retries,
+        retries=partial(_retries, attempt, attempts, state, context),
         may_repeat=lambda error: not agent.effects or agent.idempotent or error.undone,
         fault=_fault(attempt, context, state.question.case),
         disturb=partial(context.disturb, agent.name) if context.disturb else None,

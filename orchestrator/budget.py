@@ -86,6 +86,7 @@ class Ledger:
         self.lock: RLock = within.lock if within else RLock()
         """One for all levels, which are changed together."""
         self._open: dict[int, Reservation] = {}
+        self._held, self._held_tokens = Decimal(0), 0
         self._next = 0
         self._spent = Decimal(0)
         self._usage = Usage()
@@ -111,8 +112,7 @@ class Ledger:
     @property
     def held(self) -> Decimal:
         """USD reserved by tries in flight."""
-        with self.lock:
-            return sum((r.usd for r in self._open.values() if r.usd), Decimal(0))
+        return self._held
 
     @property
     def in_flight(self) -> int:
@@ -154,12 +154,12 @@ class Ledger:
     def _own_usd(self) -> Decimal | None:
         if self.budget.usd is None:
             return None
-        return Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), self.budget.usd - self._spent - self.held)
+        return Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), self.budget.usd - self._spent - self._held)
 
     def _own_tokens(self) -> int | None:
         if self.budget.tokens is None:
             return None
-        left = self.budget.tokens - self._usage.total - sum(r.tokens for r in self._open.values())
+        left = self.budget.tokens - self._usage.total - self._held_tokens
         return 0 if "tokens" in self._overdrawn else max(0, left)
 
     def _own_obstacle(self, usd: Decimal | None, tokens: int, free: Left, whose: str) -> BudgetExceeded | None:
@@ -181,6 +181,8 @@ class Ledger:
             outer = self._within.reserve(usd, tokens) if self._within else None
             reservation = Reservation(self._next, usd, tokens, outer)
             self._open[reservation.number] = reservation
+            self._held += usd or 0
+            self._held_tokens += tokens
             return reservation
 
     def settle(self, reservation: Reservation, usd: Decimal | None, usage: Usage, *, exact: bool = True) -> None:
@@ -229,6 +231,8 @@ class Ledger:
     def _close(self, reservation: Reservation) -> None:
         if self._open.pop(reservation.number, None) is None:
             raise ValueError(f"reservation {reservation.number} is not open")
+        self._held = self._held - (reservation.usd or 0) if self._open else Decimal(0)
+        self._held_tokens -= reservation.tokens
 
 
 def _least(own: Number | None, outer: Number | None) -> Number | None:

@@ -113,9 +113,10 @@ class _Crew:
         await asyncio.gather(*self.working, return_exceptions=True)
 
     def _take_in(self, result: Reply | Failure, attempt: Attempt) -> None:
-        state = taken_in(result, attempt.goal, replace(self.state, waited=0.0), self.context)
+        waited = replace(self.state, waited=0.0) if self.state.waited else self.state
+        state = taken_in(result, attempt.goal, waited, self.context)
         without = () if isinstance(result, Failure) else attempt.went_without
-        self.state = replace(state, shortfalls=(*state.shortfalls, *without))
+        self.state = replace(state, shortfalls=(*state.shortfalls, *without)) if without else state
 
     def _note(self) -> None:
         self.state = replace(self.state, underway=tuple(map(_noted, self.working.values())))

@@ -209,6 +209,8 @@ def begun(state: RunState, goals: Container[tuple[str, str]], context: RunContex
     Only now a failure is rerouted: before, whoever was to take its place could still be withdrawn. An expert that was
     refused and is asked again takes nobody's place.
     """
+    if not state.detours:
+        return state
     reasons, again, left = list[str](), list[Failure](), list[Failure]()
     for detour in state.detours:
         failure, to = detour.failure, detour.to
@@ -232,12 +234,13 @@ def begun(state: RunState, goals: Container[tuple[str, str]], context: RunContex
 def taken_in(result: Reply | Failure, goal: Goal, state: RunState, context: RunContext) -> RunState:
     """The state once an attempt at a goal has ended: refusals of it are over, or as open as the new failure."""
     before = [failure for failure in state.again if failure.goal == goal]
-    state = replace(state, again=tuple(failure for failure in state.again if failure.goal != goal))
+    again = tuple(failure for failure in state.again if failure.goal != goal)
     if isinstance(result, Failure):
-        return replace(state, failures=(*state.failures, result), open=(*state.open, *before, result))
+        failures, still_open = (*state.failures, result), (*state.open, *before, result)
+        return replace(state, again=again, failures=failures, open=still_open)
     for failure in before:
         _supersede(failure, goal, context)
-    return replace(state, replies=(*state.replies, result), fresh_at=state.turns)
+    return replace(state, again=again, replies=(*state.replies, result), fresh_at=state.turns)
 
 
 def late_failures(state: RunState, context: RunContext) -> RunState:

@@ -87,7 +87,7 @@ class World:
             work=lambda _: work(),
             quote=lambda: quote,
             timeout=timeout,
-            retries=retries,
+            retries=lambda: retries,
             fault=fault,
         )
 
@@ -436,7 +436,7 @@ def test_64_calls_at_once_stay_within_the_budget(build: Build, script: list[str]
                 work=lambda _, o=outcome: work(o),
                 quote=lambda: PRICED,
                 timeout=5.0,
-                retries=number % 3,
+                retries=lambda n=number: n % 3,
             )
             for number, outcome in enumerate(script)
         ]

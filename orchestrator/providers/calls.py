@@ -83,7 +83,7 @@ class ModelCall:
             work=self.work,
             quote=lambda: self.quote(left()),
             timeout=CONTROL_TIMEOUT,
-            retries=CONTROL_RETRIES,
+            retries=lambda: CONTROL_RETRIES,
             repairs=REPAIRS,
             prepare=self.prepare,
             purpose=purpose,

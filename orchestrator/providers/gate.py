@@ -289,7 +289,7 @@ def _begun(call: Call, number: int, quote: Quote, *, durable: bool) -> TryStarte
 
 def _allowed(call: Call, total: _Sum) -> int:
     """Tries that are left to a call."""
-    return 1 + call.retries + total.repairs - total.before
+    return 1 + call.retries() + total.repairs - total.before
 
 
 def _pointless(call: Call, tried: Tried, total: _Sum) -> AttemptError | None:

@@ -61,7 +61,8 @@ class Call:
     """What a try takes now; asked again before each."""
     timeout: float
     """Seconds that one try may take."""
-    retries: int
+    retries: Callable[[], int]
+    """Further tries that a failure is worth; asked when a try has failed."""
     repairs: int = 0
     """Further tries that a malformed reply is worth."""
     prepare: Callable[[], Awaitable[None]] = _nothing
