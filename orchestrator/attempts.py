@@ -306,7 +306,8 @@ def _unusable(result: Result, kind: FailureKind, problem: str) -> ProviderError:
 def _fault(attempt: Attempt, context: RunContext, case: str | None) -> FailureKind | None:
     if context.faults is None:
         return None
-    return context.faults(attempt.agent.name, attempt.ordinal, case)
+    whose = context.facilities.pool.agents.sampled(attempt.agent.name)
+    return context.faults(whose, attempt.ordinal, case)
 
 
 def _retries(attempt: Attempt, attempts: list[Attempt], state: RunState, context: RunContext) -> int:

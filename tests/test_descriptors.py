@@ -50,7 +50,7 @@ BROKEN = [
             [
                 "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of approve, consumes,",
                 "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role,",
-                "seconds, skill, skills, timeout, tool; did you mean `skill`?",
+                "samples, seconds, skill, skills, timeout, tool; did you mean `skill`?",
             ]
         ),
     ),
@@ -81,7 +81,7 @@ BROKEN = [
             [
                 "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of approve, consumes,",
                 "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role,",
-                "seconds, skill, skills, timeout, tool",
+                "samples, seconds, skill, skills, timeout, tool",
             ]
         ),
     ),

@@ -306,8 +306,8 @@ def test_wrong_fields_say_so_without_a_file() -> None:
             ["`a`: names neither a model nor a tool; expected either `model` or `tool`"],
             [
                 "`a.skil`: unknown key `skil`; expected one of approve, claim, consumes, effects, idempotent,",
-                "model, name, needs, optional, output, produces, prompt, reply, retries, role, seconds, skill,",
-                "skills, source, timeout, tool; did you mean `skill`?",
+                "model, name, needs, optional, output, produces, prompt, reply, retries, role, samples, seconds,",
+                "skill, skills, source, timeout, tool; did you mean `skill`?",
             ],
             ["`Agent.name`: is missing; expected a value for `name`"],
             ["` a.name`: cannot be ' a'; expected a name without quotes, commas, brackets or outer blanks"],

@@ -6,6 +6,7 @@ from orchestrator.pool.files import descriptor_schema, known_models, load_folder
 from orchestrator.pool.prices import list_price, priced
 from orchestrator.pool.registry import Pool
 from orchestrator.pool.risks import Risk
+from orchestrator.pool.samples import sample_names
 
 __all__ = [
     "Agent",
@@ -22,4 +23,5 @@ __all__ = [
     "load_pool",
     "parse_model_name",
     "priced",
+    "sample_names",
 ]

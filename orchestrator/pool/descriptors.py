@@ -196,6 +196,8 @@ class Agent(Descriptor):
     """Probability of a right reply; 0.5 where unknown."""
     skills: dict[str, Probability] = Field(default_factory=dict)
     """The same by kind of question."""
+    samples: int = Field(default=1, ge=1, le=9)
+    """How many times its model may be asked the same where as many analyses as needed are wanted."""
     retries: int | None = Field(default=None, ge=0)
     """Tries after the first; by default 0, or 2 where no other expert could serve the goal."""
     timeout: float = Field(default=60.0, gt=0)
@@ -217,6 +219,9 @@ class Agent(Descriptor):
         if self.reply == "analysis" and self.model is None:
             problem = "is a tool, which is not asked for an analysis"
             raise PydanticCustomError("reply", '`reply = "analysis"` with a model only', {"problem": problem})
+        if self.samples > 1 and (self.model is None or self.effects):
+            problem = "has effects, which come once" if self.effects else "is a tool, which gives the same again"
+            raise PydanticCustomError("samples", "samples of a model without effects only", {"problem": problem})
         if self.produces in self.consumes:
             problem = f"consumes what it produces, `{self.produces}`"
             raise PydanticCustomError("cycle", "two different artifacts", {"problem": problem})

@@ -12,6 +12,7 @@ from orchestrator.pool.descriptors import Agent, Model
 from orchestrator.pool.experts import as_agent, without_dependencies
 from orchestrator.pool.prices import PricedModels
 from orchestrator.pool.risks import Risk
+from orchestrator.pool.samples import Agents
 
 __all__ = ["Member", "Pool"]
 
@@ -55,7 +56,7 @@ class Pool:
                 _add(member, agents, models)
         produced = {"question", *(agent.produces for agent in agents.values())}
         agents = {name: without_dependencies(agent, produced) for name, agent in agents.items()}
-        self.agents: Mapping[str, Agent] = MappingProxyType(agents)
+        self.agents = Agents(agents)
         self.models = PricedModels(models)
         self.risks: Mapping[str, Risk] = MappingProxyType(risks)
         self.stated_goals: tuple[str, ...] | None = None if goals is None else tuple(goals)
@@ -156,6 +157,7 @@ class Pool:
             raise ConfigError(f"the pool `{self.name}` has no agents", file=self._source, expected="at least one agent")
         for agent in self.agents.values():
             self._check_model(agent)
+            self._check_samples(agent)
             self._check_inputs(agent)
         for risk in self.risks.values():
             self._check_risk(risk)
@@ -168,6 +170,16 @@ class Pool:
     def _check_model(self, agent: Agent) -> None:
         if agent.model is not None and agent.model not in self.models:
             raise self._no_model(agent.model, agent.source, f"agents.{agent.name}.model")
+
+    def _check_samples(self, agent: Agent) -> None:
+        where = f"agents.{agent.name}.samples"
+        if agent.name in self.agents.further:
+            expected = "another name: one of its samples is called so"
+            raise ConfigError(f"the name `{agent.name}` is taken", file=agent.source, field=where, expected=expected)
+        model = self.models.described[agent.model] if agent.model else None
+        if agent.samples > 1 and model is not None and model.temperature == 0:
+            problem = f"`{model.name}` says the same each time, at temperature 0"
+            raise ConfigError(problem, file=agent.source, field=where, expected="a model with another temperature")
 
     def _no_model(self, model: str, file: str | None, field: str) -> ConfigError:
         return ConfigError(

@@ -20,6 +20,7 @@ from orchestrator.confidence import (
     sigma,
 )
 from orchestrator.messages import Question, Reply
+from orchestrator.pool import Agent, sample_names
 from orchestrator.protocol import Turn
 from orchestrator.routers.base import View
 from orchestrator.routers.prospects import Prospects, ask, price, prospects, stop
@@ -38,9 +39,10 @@ PolicyKey = tuple[int, tuple[tuple[int, float], ...]]
 class WidthRouter:
     """Asks whoever adds most for the price, and stops when nobody adds more than that.
 
-    With a fitted posterior the choice is the best one over all ways to go on. Without one it is ACAR's: three cheap
-    experts at once, sigma over their answers (arXiv 2602.21231, §3), stop where it is 0; else whoever is likelier to
-    be right than the leader's share of votes by more than the price: the dear expert, or one more where that is better.
+    With a fitted posterior the choice is the best one over all ways to go on. Without one it is ACAR's: three samples
+    of a cheap expert at once, or three cheap experts where none is to be sampled, and sigma over their answers
+    (arXiv 2602.21231, §3): stop where it is 0; else whoever is likelier to be right than the leader's share of votes
+    by more than the price: the dear expert, or one more where that is better.
     """
 
     calibration: Calibration | None = None
@@ -63,7 +65,7 @@ class WidthRouter:
         heard = [reply for reply in at.replies if posterior and posterior.place(reply.agent) is not None]
         if posterior is not None and len(known) + len(heard) > 1:
             return self._by_policy(at, known, view, posterior)
-        return _probed(at, view, query) if at.replies else _probe(at, query)
+        return _probed(at, view, query) if at.replies else _probe(at, view, query)
 
     def settled(self, question: Question, replies: Sequence[Reply], label_of: LabelOf) -> Reply:
         """A reply with the likeliest answer."""
@@ -124,14 +126,24 @@ class BallotRouter:
         return ask(names, f"ballot: {len(labels)} of {self.voters} asked; ask {len(names)} more", query)
 
 
-def _probe(at: Prospects, query: str) -> Turn:
-    """The experts of lowest weight of whom three cost no more than the dear one; any where there are none."""
+def _probe(at: Prospects, view: View, query: str) -> Turn:
+    """Three samples of a cheap expert, where one may be sampled; else three cheap experts, any where there are none.
+
+    Cheap are those of whom three cost no more than the dear one; those of lowest weight are asked.
+    """
     dear = max(at.others, key=lambda each: (each.p or 0.0, each.agent))
     rest = [each for each in at.others if each is not dear]
     cheap = [each for each in rest if price(each) * PROBE <= price(dear)]
+    sampled = _to_sample(cheap or at.others, view.experts)
     chosen = next((some for some in (cheap, rest) if len(some) > 1), at.others)
-    names = [each.agent for each in chosen[:PROBE]]
+    names = sample_names(sampled)[:PROBE] if sampled else [each.agent for each in chosen[:PROBE]]
     return ask(names, f"auto: probe {', '.join(names)}", query)
+
+
+def _to_sample(candidates: Sequence[Candidate], experts: Sequence[Agent]) -> Agent | None:
+    """The first of the candidates that may be asked the same more than once."""
+    able = {agent.name: agent for agent in experts if agent.samples > 1}
+    return next((able[each.agent] for each in candidates if each.agent in able), None)
 
 
 def _probed(at: Prospects, view: View, query: str) -> Turn:
