@@ -22,6 +22,7 @@ from orchestrator.providers import REPAIRS, Call, Completion, Finish, ModelCall,
 from orchestrator.providers.base import SMALLEST_OUTPUT
 from orchestrator.runtime import Enclosing, RunContext, enclosing
 from orchestrator.state import Failure, RunState, alike
+from orchestrator.sureness import said_yes
 from orchestrator.tools import IdempotencyKey, Misfit, fitted
 from orchestrator.trace.events import AttemptCancelled, AttemptFailed, Replied
 from orchestrator.trace.plain import text_kept
@@ -80,6 +81,7 @@ async def made(attempt: Attempt, attempts: list[Attempt], state: RunState, conte
         return _failure(attempt, paid.error or AttemptError("gave nothing", kind="malformed"), paid, context)
     given = paid.result.value
     stated = given if isinstance(given, Stated) else Stated("")
+    sure = ended.confidence if ended else await _sureness(attempt, stated, given, state, context)
     reply = Reply(
         attempt.number,
         attempt.agent.name,
@@ -89,13 +91,24 @@ async def made(attempt: Attempt, attempts: list[Attempt], state: RunState, conte
         cost=_with_nested(paid.cost, attempt, context),
         usage=paid.usage,
         seconds=paid.seconds if ended is None else ended.seconds,
-        confidence=stated.confidence,
+        confidence=sure,
         evidence=stated.evidence,
         eliminated=stated.eliminated,
     )
     if ended is None:
         context.journal.write(_replied(reply))
     return reply
+
+
+async def _sureness(
+    attempt: Attempt, stated: Stated, given: object, state: RunState, context: RunContext
+) -> float | None:
+    """How sure an expert is of its reply: what it states, or the probability of its model's yes."""
+    agent = attempt.agent
+    if agent.confidence == "stated" or agent.model is None:
+        return stated.confidence
+    question = attempt.goal.query or state.question.text
+    return await said_yes(context.asking("merge", aloud=False), agent.model, question, as_text(stated.answer or given))
 
 
 def _read(keeping: Keeping, attempt: Attempt, context: RunContext, kept: JsonValue) -> object:

@@ -165,8 +165,11 @@ class RunContext:
         named = {route.agent for route in state.routes if route.agent not in state.allowed}
         return tuple(sorted(name for name in named if agents[name].approve))
 
-    def asking(self, purpose: ControlPurpose) -> Ask:
-        """Calls of models that are no attempts, through the gate; raises `AttemptError`."""
+    def asking(self, purpose: ControlPurpose, *, aloud: bool = True) -> Ask:
+        """Calls of models that are no attempts, through the gate; raises `AttemptError`.
+
+        What they say is heard as it arrives, but for what was not asked `aloud`.
+        """
 
         async def ask(name: str, request: Request) -> Completion:
             model = self.facilities.pool.models[name]
@@ -175,7 +178,7 @@ class RunContext:
                 model,
                 request,
                 self.facilities.health.mean_output(key_of(model)),
-                partial(self.on_text, purpose) if self.on_text else None,
+                partial(self.on_text, purpose) if self.on_text and aloud else None,
             )
             found = self.keeper.call_name(purpose, name, request) if self.keeper else None
             paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.left, found))

@@ -211,7 +211,7 @@ def test_each_source_says_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["yes-no", "agrement"])
 def test_a_source_that_is_not_to_be_had_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"no token probabilities|`agreement`"):
+    with pytest.raises(ConfigError, match=r"counts as verbalised|`agreement`"):
         check_source(name)
 
 

@@ -48,9 +48,9 @@ BROKEN = [
         {"sums.toml": TOOL + "skil = 0.4\n"},
         snapshot(
             [
-                "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of approve, consumes,",
-                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role,",
-                "samples, seconds, skill, skills, timeout, tool; did you mean `skill`?",
+                "pool/sums.toml: `agents.sums.skil`: unknown key `skil`; expected one of approve, confidence,",
+                "consumes, effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries,",
+                "role, samples, seconds, skill, skills, timeout, tool; did you mean `skill`?",
             ]
         ),
     ),
@@ -79,9 +79,9 @@ BROKEN = [
         {"sums.toml": TOOL + 'name = "totals"\n'},
         snapshot(
             [
-                "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of approve, consumes,",
-                "effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries, role,",
-                "samples, seconds, skill, skills, timeout, tool",
+                "pool/sums.toml: `agents.sums.name`: unknown key `name`; expected one of approve, confidence,",
+                "consumes, effects, idempotent, model, needs, optional, output, produces, prompt, reply, retries,",
+                "role, samples, seconds, skill, skills, timeout, tool",
             ]
         ),
     ),

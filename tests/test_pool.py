@@ -305,9 +305,9 @@ def test_wrong_fields_say_so_without_a_file() -> None:
             ["`a.skill`: cannot be 2; expected a number of at most 1"],
             ["`a`: names neither a model nor a tool; expected either `model` or `tool`"],
             [
-                "`a.skil`: unknown key `skil`; expected one of approve, claim, consumes, effects, idempotent,",
-                "model, name, needs, optional, output, produces, prompt, reply, retries, role, samples, seconds,",
-                "skill, skills, source, timeout, tool; did you mean `skill`?",
+                "`a.skil`: unknown key `skil`; expected one of approve, claim, confidence, consumes, effects,",
+                "idempotent, model, name, needs, optional, output, produces, prompt, reply, retries, role,",
+                "samples, seconds, skill, skills, source, timeout, tool; did you mean `skill`?",
             ],
             ["`Agent.name`: is missing; expected a value for `name`"],
             ["` a.name`: cannot be ' a'; expected a name without quotes, commas, brackets or outer blanks"],

@@ -36,7 +36,7 @@ __all__ = [
 Source = Literal["agreement", "p", "posterior", "verbalised"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 TOKENS = "yes-no"
-"""The probability of the token yes: no provider hands on token probabilities."""
+"""The probability of the token yes: it is asked for expert by expert, and counts as verbalised."""
 
 LabelOf = Callable[[str, Question], "str | None"]
 """The form in which answers are compared; None where it is none of the question's choices."""
@@ -191,9 +191,8 @@ def check_source(name: str) -> Source:
         return found
     expected = "one of " + ", ".join(SOURCES)
     if name == TOKENS:
-        raise ConfigError(
-            "is not to be had: providers hand on no token probabilities", field="source", expected=expected
-        )
+        problem = 'is asked for by `confidence = "yes-no"` in an agent\'s table, and counts as verbalised'
+        raise ConfigError(problem, field="source", expected=expected)
     raise ConfigError(
         f"there is no source `{name}`", field="source", expected=expected, suggestion=nearest(name, SOURCES)
     )

@@ -29,6 +29,7 @@ from orchestrator.providers import Gate
 from orchestrator.routers import LLMRouter, PlanRouter, Router
 from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
+from orchestrator.sureness import YES_NO
 from orchestrator.tools import Kinds, schema_of
 from orchestrator.trace import Journal, Listener, Past, runs_folder
 from orchestrator.trace.events import RunStarted
@@ -187,8 +188,14 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
 
 def _prompts(settings: Settings, kinds: Kinds) -> tuple[Prompt, ...]:
     speaking = (settings.router, settings.merge)
-    found = tuple(p for part in speaking if isinstance(part, (LLMRouter, PanelMerge)) for p in part.prompts())
-    return (*found, load_prompt("typed")) if kinds.types or kinds.asked else found
+    found = [p for part in speaking if isinstance(part, (LLMRouter, PanelMerge)) for p in part.prompts()]
+    agents = settings.facilities.pool.agents.values()
+    asked = {
+        "typed": bool(kinds.types or kinds.asked),
+        "analysis": any(agent.reply == "analysis" for agent in agents),
+        YES_NO: any(agent.confidence == "yes-no" for agent in agents),
+    }
+    return (*found, *(load_prompt(name) for name, wanted in asked.items() if wanted))
 
 
 def digests_of(settings: Settings, kinds: Kinds) -> dict[str, str]:

@@ -138,6 +138,8 @@ class Model(Descriptor):
     """Whether it can be offered tools."""
     structured: bool = True
     """Whether it can be held to a JSON Schema."""
+    logprobs: bool = False
+    """Whether its server tells how probable tokens were; it is asked for that only where this is true."""
     price: Price | None = None
     free: bool = False
     """True for what costs nothing, such as a local server; an absent price is unknown, not zero."""
@@ -183,6 +185,8 @@ class Agent(Descriptor):
     """What the model is told before the question; in a file, the name of a Markdown file in `prompts/`."""
     reply: Literal["text", "analysis"] = "text"
     """What its model is asked for: text, or an analysis with answer, evidence, ruled out answers and confidence."""
+    confidence: Literal["stated", "yes-no"] = "stated"
+    """Where that of its replies comes from: its analysis, or how probable its model's yes to the reply is."""
     consumes: Names = ("question",)
     """Artifacts that it needs: all of them, or as many as `needs` says."""
     needs: int | None = Field(default=None, ge=1)
@@ -219,6 +223,9 @@ class Agent(Descriptor):
         if self.reply == "analysis" and self.model is None:
             problem = "is a tool, which is not asked for an analysis"
             raise PydanticCustomError("reply", '`reply = "analysis"` with a model only', {"problem": problem})
+        if self.confidence == "yes-no" and self.model is None:
+            problem = "is a tool, which is not asked whether it is right"
+            raise PydanticCustomError("confidence", '`confidence = "yes-no"` with a model only', {"problem": problem})
         if self.samples > 1 and (self.model is None or self.effects):
             problem = "has effects, which come once" if self.effects else "is a tool, which gives the same again"
             raise PydanticCustomError("samples", "samples of a model without effects only", {"problem": problem})

@@ -158,6 +158,7 @@ class Pool:
         for agent in self.agents.values():
             self._check_model(agent)
             self._check_samples(agent)
+            self._check_confidence(agent)
             self._check_inputs(agent)
         for risk in self.risks.values():
             self._check_risk(risk)
@@ -170,6 +171,13 @@ class Pool:
     def _check_model(self, agent: Agent) -> None:
         if agent.model is not None and agent.model not in self.models:
             raise self._no_model(agent.model, agent.source, f"agents.{agent.name}.model")
+
+    def _check_confidence(self, agent: Agent) -> None:
+        model = self.models.described[agent.model] if agent.model else None
+        if agent.confidence == "yes-no" and model is not None and not model.logprobs:
+            problem = f"`{model.name}` tells no probabilities of tokens"
+            expected = "a model with `logprobs = true`, whose server tells them"
+            raise ConfigError(problem, file=agent.source, field=f"agents.{agent.name}.confidence", expected=expected)
 
     def _check_samples(self, agent: Agent) -> None:
         where = f"agents.{agent.name}.samples"

@@ -56,6 +56,8 @@ class Answer(ABC):
         self.calls: list[CallDraft] = []
         self.reason = ""
         """Why the model stopped, in the vendor's word; an answer without one does not count."""
+        self.first_tokens: tuple[tuple[str, float], ...] = ()
+        """What the answer could have begun with, and how probable that was."""
 
     @property
     def begun(self) -> bool:
@@ -81,7 +83,12 @@ class Answer(ABC):
     def completion(self) -> Completion:
         """The answer, its calls with an id each."""
         return Completion(
-            "".join(self.text), _told_apart(self.calls), self.finish(), self.usage(), None, "".join(self.reasoning)
+            "".join(self.text),
+            _told_apart(self.calls),
+            self.finish(),
+            self.usage(),
+            reasoning="".join(self.reasoning),
+            first_tokens=self.first_tokens,
         )
 
 

@@ -67,6 +67,8 @@ class Request:
     """Id of the recorded case, on recorded outcomes."""
     schema: Mapping[str, object] | None = None
     """JSON Schema for the text of the reply. Not every server keeps to it, so whoever asks checks the reply."""
+    first_tokens: int = 0
+    """How many tokens that the reply could begin with are wanted, with their probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Completion:
     cost: Decimal | None = None
     """USD as recorded; None leaves it to the model's price."""
     reasoning: str = ""
+    first_tokens: tuple[tuple[str, float], ...] = ()
+    """What the reply could have begun with, the likeliest first, and the probability of each, where that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ def unfit(model: Model, request: Request) -> str | None:
         return "it calls no tools"
     if request.schema is not None and not model.structured:
         return "it keeps to no JSON Schema"
+    if request.first_tokens and not model.logprobs:
+        return "it tells no probabilities of tokens"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing, suppress
+from math import exp, isnan
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.messages import Message, ToolCall, Usage
@@ -102,6 +103,7 @@ class ChatAnswer(Answer):
         if not message:
             return False
         self._usage = table(body.get("usage"))
+        self.first_tokens = _first_tokens(choice)
         self._stopped(choice)
         for number, call in enumerate(rows(message.get("tool_calls"))):
             self._call(table(call), number)
@@ -175,6 +177,15 @@ def _first_choice(data: dict[str, object]) -> dict[str, object]:
     return table(next(iter(rows(data.get("choices"))), None))
 
 
+def _first_tokens(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
+    """What a reply could have begun with, and the probability of each, as far as the server tells it."""
+    first = table(next(iter(rows(table(choice.get("logprobs")).get("content"))), None))
+    told = [(text_of(each.get("token")), each.get("logprob")) for each in map(table, rows(first.get("top_logprobs")))]
+    sound = [(token, float(log)) for token, log in told if isinstance(log, (int, float)) and not isnan(log) and token]
+    found = [(token, exp(min(0.0, log))) for token, log in sound]
+    return tuple(sorted(found, key=lambda pair: -pair[1]))
+
+
 def _client(model: Model, key: str) -> AsyncOpenAI:
     """A new client; to a base URL it takes along nothing that the environment holds for OpenAI."""
     import openai
@@ -209,6 +220,8 @@ def _body(client: AsyncOpenAI, model: Model, request: Request, *, stream: bool) 
         body["tool_choice"] = "auto"
     if request.schema is not None:
         body["response_format"] = _format(dict(request.schema))
+    if request.first_tokens:
+        body |= {"logprobs": True, "top_logprobs": request.first_tokens}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body

@@ -39,6 +39,8 @@ CUT_OFF = "no reply in time"
 """The error of a call that was cut off from outside: by the time limit of a try, mostly."""
 LONGEST_LINE = 2_000
 """Characters of a line of a difference that are shown."""
+_LATER: Mapping[str, object] = {"schema": None, "first_tokens": 0}
+"""What requests came to hold later, and what it is where it is not used."""
 _ONCE: Mapping[str, object] = {"must_call": False}
 """What requests held once: the keys of all calls are made of it, so that old cassettes replay."""
 
@@ -234,7 +236,7 @@ def _asked(request: Request) -> dict[str, object]:
     """A request as it is written, and as keys are made of it: what came later stands in it only where it is used."""
     plain: dict[str, object] = _REQUEST.dump_python(request, mode="json")
     messages = [{k: v for k, v in table(m).items() if k != "images" or v} for m in rows(plain["messages"])]
-    used = {key: value for key, value in plain.items() if key != "schema" or value is not None}
+    used = {key: value for key, value in plain.items() if key not in _LATER or value != _LATER[key]}
     return {**used, "messages": messages}
 
 
