@@ -13,14 +13,13 @@ from typing import cast
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError
 from orchestrator.pool.experts import is_expert
+from orchestrator.pool.plugins import BROKEN
 
-__all__ = ["BROKEN", "MADE_OF_FILES", "PLACE", "at_place", "experts_in", "module_of_file"]
+__all__ = ["MADE_OF_FILES", "PLACE", "at_place", "experts_in", "module_of_file"]
 
 PLACE = "`package.module:attribute` or `file.py:attribute`"
 """How something of the user's own is named."""
 
-BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
-"""What a module that cannot be loaded may raise."""
 MADE_OF_FILES = "_thinkroute_"
 """Begins the names of modules that were made of a file."""
 

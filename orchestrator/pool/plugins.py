@@ -9,10 +9,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from orchestrator.errors import ConfigError
-from orchestrator.pool.modules import BROKEN
 
-__all__ = ["GROUPS", "Plugin", "find_plugin", "group_name", "plugin_names", "plugins"]
+__all__ = ["BROKEN", "GROUPS", "Plugin", "find_plugin", "group_name", "plugin_names", "plugins"]
 
+BROKEN = (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
+"""What a module that cannot be loaded may raise."""
 GROUPS = ("agents", "routers", "merges", "monitors", "providers", "scorers", "loaders")
 """What can be plugged in; the entry-point group of each is `orchestrator.` and this word."""
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.errors import ConfigError
 from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Descriptor, Model, Price
-from orchestrator.pool.modules import BROKEN, MADE_OF_FILES
+from orchestrator.pool.modules import MADE_OF_FILES
+from orchestrator.pool.plugins import BROKEN
 
 if TYPE_CHECKING:
     from orchestrator.pool.registry import Pool

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool import Agent, Pool
 from orchestrator.pool.experts import artifact_parameters, dependencies, injected_parameters, optional_parameters
-from orchestrator.pool.modules import BROKEN, module_of_file
+from orchestrator.pool.modules import module_of_file
+from orchestrator.pool.plugins import BROKEN
 from orchestrator.tools.base import IdempotencyKey, Resources, Tool
 
 __all__ = ["BUILT_IN", "Provided", "bind", "class_of"]
