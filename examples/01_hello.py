@@ -1,4 +1,9 @@
-"""Asks the local pool one question, straight and with its first choice broken: the same answer twice."""
+"""Asks the local pool one question, straight and with its first choice broken: the same answer twice.
+
+Prints:
+    397.8 ('algebra',) $0
+    397.8 ('arithmetic',) rerouted: algebra → arithmetic (injected)
+"""
 
 from orchestrator import Orchestrator, load_pool
 

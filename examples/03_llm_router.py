@@ -1,4 +1,9 @@
-"""A model thinks, routes to a model and a tool, and answers; without OPENAI_API_KEY a script speaks for the models."""
+"""A model thinks, routes to a model and a tool, and answers; without OPENAI_API_KEY a script speaks for the models.
+
+Prints:
+    24480 minutes: seventeen days, each one its own small sea. (answered, 2 turns, 2 experts)
+    $0.0001267 for 63 tokens; 2 replies say less
+"""
 
 import os
 from decimal import Decimal

@@ -1,4 +1,9 @@
-"""A refund: the first provider is down, a large amount stops for a person before anything is paid back."""
+"""A refund: the first provider is down, a large amount stops for a person before anything is paid back.
+
+Prints:
+    answered · 120 paid back · rerouted: stripe → bank (tool)
+    escalated · None · stopped for a person by large: `order.amount` = 15000 is above 10000, and stripe would be next
+"""
 
 from orchestrator import IdempotencyKey, Orchestrator, Pool, Risk, expert
 
@@ -27,6 +32,3 @@ pool = Pool([crm, stripe, bank, Risk(name="large", field="order.amount", above=1
 for asked in ("Refund the lamp.", "Refund the piano."):
     decision = Orchestrator(pool, trace=False).run_sync(asked)
     print(decision.status, decision.answer, decision.reasons[0], sep=" · ")
-# prints:
-# answered · 120 paid back · rerouted: stripe → bank (tool)
-# escalated · None · stopped for a person by large: `order.amount` = 15000 is above 10000, and stripe would be next

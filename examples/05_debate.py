@@ -1,4 +1,8 @@
-"""Two experts state their analyses and a judge picks one, unseen by name; without keys a script speaks for them."""
+"""Two experts state their analyses and a judge picks one, unseen by name; without keys a script speaks for them.
+
+Prints:
+    3/7, says the judge with ('left',); ['right'] differ
+"""
 
 import json
 import os

@@ -1,4 +1,9 @@
-"""From cheap to dear, one model after another, until a reply is sure enough; without OPENAI_API_KEY a script speaks."""
+"""From cheap to dear, one model after another, until a reply is sure enough; without OPENAI_API_KEY a script speaks.
+
+Prints:
+    B after 2 experts, $0.0000275: ('gpt-6-luna', 'gpt-6.1-terra')
+    C after 3 experts, $0.0000682: ('gpt-6.1-terra', 'gpt-6.1-sol')
+"""
 
 import os
 from decimal import Decimal

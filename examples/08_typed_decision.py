@@ -1,4 +1,9 @@
-"""A decision on a pydantic model: the first reply does not fit and is mended, the result is typed."""
+"""A decision on a pydantic model: the first reply does not fit and is mended, the result is typed.
+
+Prints:
+    lamp True {"product":"lamp","urgent":true}
+    That reply cannot be used
+"""
 
 from pydantic import BaseModel
 
@@ -11,12 +16,9 @@ class Ticket(BaseModel):
 
 
 said = ScriptProvider({"reader": ["It is about the lamp.", '{"product": "lamp", "urgent": true}']})
-pool = [Model(name="script:reader", free=True), Agent(name="reader", model="script:reader", skill=0.9)]
+pool = (Model(name="script:reader", free=True), Agent(name="reader", model="script:reader", skill=0.9))
 orchestrator = Orchestrator(pool, providers={"script": said}, trace=False)
 
 decision = orchestrator.run_sync("My lamp is on fire!", output=Ticket)
 print(decision.output.product, decision.output.urgent, decision.answer)
-# prints: lamp True {"product":"lamp","urgent":true}
-
 print(said.requests[1][1].messages[-1].content.partition(":")[0])
-# prints: That reply cannot be used

@@ -1,4 +1,8 @@
-"""Three specialists work side by side and are joined into one report; one is down, and its stand-in steps in."""
+"""Three specialists work side by side and are joined into one report; one is down, and its stand-in steps in.
+
+Prints:
+    the contract may be ended; that costs 4,000; nobody will write (risk 3) ('rerouted: spokesman → intern (tool)',)
+"""
 
 from pydantic import BaseModel
 
@@ -27,7 +31,7 @@ def spokesman(question: str) -> Finding:
 
 @expert(produces="press", skill=0.4)
 def intern(question: str) -> Finding:
-    return Finding(text="nobody will write of it", risk=1)
+    return Finding(text="nobody will write", risk=1)
 
 
 @expert(produces="report")
@@ -35,6 +39,6 @@ def editor(law: Finding, money: Finding, press: Finding) -> str:
     return f"{law.text}; {money.text}; {press.text} (risk {max(law.risk, money.risk, press.risk)})"
 
 
-experts = [lawyer, accountant, spokesman, intern, editor]
+experts = (lawyer, accountant, spokesman, intern, editor)
 decision = Orchestrator(experts, trace=False).run_sync("May we end the contract?", goal="report")
 print(decision.answer, decision.reasons)

@@ -5,6 +5,9 @@ Prints:
     tide ('rerouted: longest_word → echo (tool)',)
 """
 
+# langgraph leaves types of its own open:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
 from typing import TypedDict
 
 from langgraph.graph import START, StateGraph

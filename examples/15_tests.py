@@ -17,7 +17,7 @@ from orchestrator.testing import (
     disturb,
 )  # fmt: skip
 
-members = [Model(name="script:small", free=True), Agent(name="reader", model="script:small", skill=0.9)]
+members = (Model(name="script:small", free=True), Agent(name="reader", model="script:small", skill=0.9))
 clock, script = FakeClock(), ScriptProvider({"small": ["The moon."]})
 
 
