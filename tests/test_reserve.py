@@ -51,6 +51,8 @@ class Seller:
     failing: float
     wordy: bool
     """Whether some replies are as long as an analysis may be."""
+    greedy: bool
+    """Whether experts say nothing of their usage, and so take all that was reserved for them."""
     merged_with: list[int] = field(default_factory=list[int])
     """Tokens that each call of the merge's was allowed to write."""
 
@@ -65,6 +67,8 @@ class Seller:
             self._fail(Usage(read, self.random.randint(0, request.max_output)))
         said = self._turn(request) if model.id == "router" else Completion(self._reply())
         said = replace(said, text=said.text[: 2 * request.max_output])  # as much as it may write
+        if self.greedy and model.id != "merger":
+            return said
         written = min(request.max_output, self.random.choice((1, 20, request.max_output)))
         return replace(said, usage=self.random.choice((Usage(read, written), Usage(read, written), None)))
 
@@ -104,10 +108,12 @@ class World:
     analyses: int
     failing: float
     wordy: bool
+    pressed: bool = False
+    """Whether experts take whatever is not kept from them, and what they say has to be merged by a model."""
 
     def seller(self) -> Seller:
         """The models, who say the same each time as far as they are asked the same."""
-        return Seller(Random(self.seed), self.names, self.failing, self.wordy)
+        return Seller(Random(self.seed), self.names, self.failing, self.wordy, self.pressed)
 
 
 def tool(name: str, random: Random) -> Agent:
@@ -125,8 +131,23 @@ def tool(name: str, random: Random) -> Agent:
 
 
 def draw(seed: int) -> World:
-    """The world of a seed."""
+    """The world of a seed: every fourth is pressed."""
     random = Random(seed)
+    return pressed(seed, random) if seed % 4 == 3 else anything(seed, random)
+
+
+def pressed(seed: int, random: Random) -> World:
+    """A world in which a merge by a model is paid only if its money is kept."""
+    names = tuple(f"e{number}" for number in range(random.randint(3, 6)))
+    models = [Model(name=f"script:{name}", price=price(random), max_output=2_000) for name in names]
+    merger = Model(name="script:merger", price=price(random, random.choice((1_000, 3_000, 10_000))), max_output=2_000)
+    experts = [Agent(name=name, model=f"script:{name}", skill=random.choice((0.3, 0.5, 0.8))) for name in names]
+    analyses = random.randint(3, len(names))
+    return World(seed, [merger, *models, *experts], names, "plan", random.choice([*ASKING]), analyses, 0.0, True, True)
+
+
+def anything(seed: int, random: Random) -> World:
+    """Any world."""
     names = tuple(f"e{number}" for number in range(random.randint(1, 6)))
     models = {
         name: Model(name=f"script:{name}", price=price(random), max_output=random.choice((64, 300, 2_000)))
@@ -207,10 +228,15 @@ def limits(world: World, random: Random) -> Budget:
     reserved = random.choice((0, 300, 2_500, 12_000, 15_000))
     most = random.choice(tokens) + (reserved and reserved + random.choice((-1, 0, 1)))
     ways += [Budget(usd=Decimal(1_000), tokens=most, turns=9)] * 2
-    if (merge := judge(world)) is not None:  # its worst case, and what some of the experts took
+    kept: list[Budget] = []
+    if (merge := judge(world)) is not None:  # its worst case, and what some of the experts took, or one reserved
         worst = merge.worst(free.orchestrator.pool.models["script:merger"], QUESTION, world.analyses)
-        ways += [Budget(usd=(worst.reserve or 0) + spent + hair, turns=9)] * 4
-        ways += [Budget(usd=Decimal(1_000), tokens=worst.tokens + random.choice(tokens), turns=9)] * 2
+        besides = held if world.pressed else spent
+        kept += [Budget(usd=(worst.reserve or 0) + besides + hair, turns=9)] * 4
+        kept += [Budget(usd=Decimal(1_000), tokens=worst.tokens + random.choice(tokens), turns=9)] * 2
+    if world.pressed:
+        return random.choice(kept)
+    ways += kept
     ends = [at - free.times[0] for at in free.times]
     ways += [Budget(usd=Decimal(1_000), turns=9, seconds=random.choice(ends) + random.choice((0.0, 0.001)))] * 2
     return random.choice(ways)
@@ -269,6 +295,7 @@ def _not_kept(ran: Ran, budget: Budget) -> list[str]:
     full = full and (budget.tokens is None or worst.tokens <= budget.tokens)
     room = min(merge.max_output, ran.orchestrator.pool.models["script:merger"].max_output)
     refused = any(f"{merge.name}: limit:" in reason for reason in ran.decision.reasons)
+    refused = refused or (ran.decision.method == "fallback" and not ran.seller.merged_with)
     first = ran.seller.merged_with[0] if ran.seller.merged_with else 0 if refused else room
     return [f"its merge was left {first} tokens of {room}"] if full and first < room else []
 
