@@ -130,6 +130,8 @@ def _settled(state: RunState, replies: list[Reply], context: RunContext) -> Merg
     router = context.router
     if context.merge is not None or state.answer or _by_person(replies) or not isinstance(router, Settling):
         return None
+    if state.takeover and state.analyses > 1:  # the plan asked for them, and they are one vote each
+        return None
     chosen = router.settled(state.question, replies, canonical)
     return Merging(sided(chosen.text, state.question, replies), context.router.name)
 

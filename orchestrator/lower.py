@@ -11,7 +11,7 @@ from orchestrator.errors import AttemptError, nearest
 from orchestrator.messages import Goal, Message
 from orchestrator.planner import FAILED, Choice
 from orchestrator.providers import Request
-from orchestrator.routers import LLMRouter, PlanRouter
+from orchestrator.routers import LLMRouter, PlanRouter, innermost
 from orchestrator.runtime import RunContext
 from orchestrator.state import Failure, RunState
 from orchestrator.trace.events import Demoted, Escalated
@@ -99,7 +99,7 @@ async def _chosen(within_reach: list[int], state: RunState, context: RunContext)
 
 def _demoter(state: RunState, context: RunContext) -> str | None:
     """The model that may choose among lower goals."""
-    router = context.router
+    router = innermost(context.router)
     if isinstance(router, LLMRouter):
         return None if state.takeover else router.model
     return router.demoter if isinstance(router, PlanRouter) else None

@@ -48,6 +48,10 @@ class Route:
     """The goal that a failure of this route is healed for; None for what the expert itself produces."""
     call_id: str = ""
     """Id of the tool call that asked for it, in the tools encoding."""
+    asked: str = ""
+    """The expert that was named, where the route was dealt to another."""
+    instead: bool = False
+    """Whether its reply is to stand for those that are there for the same artifact and query."""
 
 
 @dataclass(frozen=True, slots=True)

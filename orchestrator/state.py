@@ -100,6 +100,8 @@ class RunState:
     """Seconds of waiting for experts that cool down, since an attempt last ended."""
     pursued: tuple[Goal, ...] = ()
     """Goals of a router's routes that are being reached another way."""
+    instead: tuple[Goal, ...] = ()
+    """Goals asked for in the place of those before them that differ only in slot: a better expert was deferred to."""
     reasons: tuple[str, ...] = ()
     """What a person should know of how the run went."""
     shortfalls: tuple[str, ...] = ()
@@ -149,6 +151,14 @@ class RunState:
         """The reply that reached a goal, if one did."""
         return next((reply for reply in self.replies if reply.goal == goal), None)
 
+    def kept(self, goal: Goal) -> Reply | None:
+        """The reply that stands for a goal: its own, or that of an expert who was deferred to since."""
+        own = self.reached(goal)
+        if own is None:
+            return None
+        later = [r for r in self.replies if r.goal in self.instead and alike(r.goal, goal) and r.attempt > own.attempt]
+        return max(later, key=lambda reply: reply.attempt, default=own)
+
     def busy_with(self, goal: Goal) -> bool:
         """Whether an attempt at a goal is being made."""
         return any(each.goal == goal for each in self.underway)
@@ -176,11 +186,11 @@ class RunState:
         return replace(self.withdrawn({detour.to for detour in self.detours}), routes=())
 
     def values(self, query: str) -> dict[str, Reply]:
-        """Artifacts that are there for a query, the first reply of each."""
+        """Artifacts that are there for a query, of each the first reply, or what stands for that."""
         found: dict[str, Reply] = {}
         for reply in self.replies:
-            if reply.goal.query == query:
-                found.setdefault(reply.goal.artifact, reply)
+            if reply.goal.query == query and reply.goal.artifact not in found:
+                found[reply.goal.artifact] = self.kept(reply.goal) or reply
         return found
 
     def has_failed(self, agent: str, query: str) -> bool:

@@ -11,7 +11,7 @@ from orchestrator.merge import canonical
 from orchestrator.messages import Goal
 from orchestrator.pool import Agent
 from orchestrator.protocol import Route, Turn
-from orchestrator.routers import PlanRouter, Routing, View
+from orchestrator.routers import PlanRouter, Routing, View, routing_of
 from orchestrator.runtime import RunContext
 from orchestrator.state import Exchange, RunState
 from orchestrator.tools import Misfit, fitted
@@ -31,7 +31,7 @@ async def take_turn(state: RunState, context: RunContext) -> RunState:
     """
     router = _PLAN if state.takeover else context.router
     try:
-        routing = _routing(cast("object", await router.decide(_view(state, context))), router.name)
+        routing = routing_of(cast("object", await router.decide(_view(state, context))), router.name)
     except AttemptError as error:
         limits = (str(error),) if error.kind == "budget" and str(error).startswith("limit:") else ()
         return _taken_over(state, context, f"the router's model failed ({error.kind}): {error}", limits)
@@ -97,15 +97,6 @@ def _last(state: RunState, context: RunContext) -> str | None:
     return limits[0]
 
 
-def _routing(decided: object, router: str) -> Routing:
-    """What the router decided, if it is a turn at all."""
-    if isinstance(decided, Turn):
-        return Routing(decided)
-    if isinstance(decided, Routing):
-        return decided
-    raise ConfigError(f"decided {decided!r}", field=f"router {router}", expected="a `Turn` of actions")
-
-
 def _bad(turn: Turn, fault: str, state: RunState, context: RunContext) -> RunState:
     """A turn that cannot be read is answered with what is wrong with it; a second one in a row ends the router."""
     number = state.turns + 1
@@ -145,6 +136,7 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
         bad_turns=0,
         routes=_distinct(step for way in ways.values() for step in way),
         pursued=(*state.pursued, *(state.goal_of(route) for route, way in ways.items() if way != (route,))),
+        instead=(*state.instead, *(state.goal_of(route) for route in fresh.values() if route.instead)),
         exchanges=(*state.exchanges, Exchange(turn.said, placed, repeated)) if turn.said else state.exchanges,
         shortfalls=(*state.shortfalls, *_limits(routing), *((forced,) if forced else ())),
     )

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-ROUTERS = ("llm", "plan", "cascade")
-"""Routers of the command line, beside `cascade:P`."""
+ROUTERS = ("llm", "plan", "cascade", "llm+cascade")
+"""Routers of the command line, beside `cascade:P`, `llm+cascade:P` and `NAME+cascade`."""
 
 
 def _analyses(given: str) -> int | str:
@@ -36,16 +36,17 @@ GoalOption = Annotated[str | None, typer.Option("--goal", help="Artifact that is
 
 def router_name(given: str) -> str:
     """A router of the command line, or the name of one that an installed package offers."""
-    if given in ROUTERS or _is_threshold(given):
+    inner, plus, steps = given.rpartition("+")
+    if given in ROUTERS or (_is_threshold(steps) and inner + plus in ("", "llm+")):
         return given
     from orchestrator.errors import nearest
     from orchestrator.pool.plugins import plugin_names
 
     names = [*ROUTERS, *plugin_names("routers")]
-    if given in names:
+    if given in names or (inner in names[len(ROUTERS) :] and (steps == "cascade" or _is_threshold(steps))):
         return given
     hint = nearest(given, names)
-    known = ", ".join(repr(name) for name in (*names, "cascade:P"))
+    known = ", ".join(repr(name) for name in (*names, "cascade:P", "llm+cascade:P"))
     told = f"{given!r} is not one of {known} with P from 0 to 1" + (f"; did you mean `{hint}`?" if hint else "")
     raise typer.BadParameter(told)
 
@@ -63,9 +64,9 @@ RouterOption = Annotated[
     typer.Option(
         "--router",
         parser=router_name,
-        metavar="[llm|plan|cascade[:P]|NAME]",
+        metavar="[llm|plan|cascade[:P]|llm+cascade[:P]|NAME]",
         help="Who decides what happens next: llm where a model for it is found, else plan; cascade asks from cheap to "
-        "dear, cascade:P until one is P sure; or a plug-in's name.",
+        "dear, cascade:P until one is P sure; llm+cascade has each step of llm served so; or a plug-in's name.",
         show_default=False,
     ),
 ]

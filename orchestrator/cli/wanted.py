@@ -247,6 +247,9 @@ def _with_cassette(parts: Parts, wanted: Wanted) -> Parts:
 
 def _router(wanted: Wanted, pool: Pool) -> str:
     """The router that is wanted, or the best that is there: a model where one is named and reachable, else the plan."""
+    inner, plus, steps = (wanted.router or "").rpartition("+")
+    if inner == "llm":
+        return _named_router(wanted, pool) + plus + steps
     if wanted.router not in (None, "llm"):
         return wanted.router
     if wanted.recorded is not None:

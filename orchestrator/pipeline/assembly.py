@@ -26,7 +26,7 @@ from orchestrator.pipeline.storage import Checkpointer
 from orchestrator.planner import Planner
 from orchestrator.pool import Agent
 from orchestrator.providers import Gate
-from orchestrator.routers import LLMRouter, PlanRouter, Router
+from orchestrator.routers import LLMRouter, PlanRouter, Router, SteppedRouter, innermost
 from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
 from orchestrator.sureness import YES_NO
@@ -188,7 +188,8 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
 
 def _prompts(settings: Settings, kinds: Kinds) -> tuple[Prompt, ...]:
     speaking = (settings.router, settings.merge)
-    found = [p for part in speaking if isinstance(part, (LLMRouter, PanelMerge)) for p in part.prompts()]
+    kinds_of_parts = (LLMRouter, PanelMerge, SteppedRouter)
+    found = [p for part in speaking if isinstance(part, kinds_of_parts) for p in part.prompts()]
     agents = settings.facilities.pool.agents.values()
     asked = {
         "typed": bool(kinds.types or kinds.asked),
@@ -205,7 +206,7 @@ def digests_of(settings: Settings, kinds: Kinds) -> dict[str, str]:
     parts |= {f"model {name}": model.model_dump(mode="json") for name, model in pool.models.items()}
     parts |= {f"prompt {prompt.name}": prompt.digest for prompt in _prompts(settings, kinds)}
     parts["goals"] = pool.goals
-    parts["router"] = [settings.router.name, getattr(settings.router, "model", None)]
+    parts["router"] = [settings.router.name, getattr(innermost(settings.router), "model", None)]
     parts["merge"] = [settings.merge and settings.merge.name, getattr(settings.merge, "model", None)]
     if settings.confidence is not None:
         parts["confidence"] = [settings.confidence, settings.abstain_below]

@@ -14,7 +14,7 @@ from orchestrator.planner import Choice, Planner
 from orchestrator.pool import Pool
 from orchestrator.protocol import Route
 from orchestrator.providers import Completion, Request
-from orchestrator.routers import BallotRouter, CascadeRouter, LLMRouter, View, WidthRouter
+from orchestrator.routers import BallotRouter, CascadeRouter, LLMRouter, SteppedRouter, View, WidthRouter, innermost
 from orchestrator.state import Failure, RunState
 from orchestrator.weights import Rates, Weigher
 
@@ -67,14 +67,16 @@ def _planner(settings: Settings, state: RunState) -> Planner:
 def _first_request(settings: Settings, state: RunState, planner: Planner) -> Request | None:
     """What an LLM router's model would be asked first; None for other routers."""
     router, pool = settings.router, settings.facilities.pool
-    if not isinstance(router, LLMRouter):
+    speaker = innermost(router)
+    if not isinstance(speaker, LLMRouter):
         return None
 
     async def nobody(name: str, request: Request) -> Completion:
         raise AttemptError(f"{name} is not asked for {len(request.messages)} messages", kind="invalid_request")
 
     turns = settings.budget.turns or TURNS_OF_A_ROUTER
-    return router.request(View(state, tuple(pool.agents.values()), planner, pool.models, nobody, turns=turns))
+    view = View(state, tuple(pool.agents.values()), planner, pool.models, nobody, turns=turns)
+    return speaker.request(router.seen(view) if isinstance(router, SteppedRouter) else view)
 
 
 def _first_thought(settings: Settings, state: RunState, planner: Planner) -> str | None:

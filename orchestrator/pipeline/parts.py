@@ -27,9 +27,11 @@ from orchestrator.routers import (
     PlanRouter,
     Router,
     RouterFunction,
+    SteppedRouter,
     WidthRouter,
     as_router,
     cascade_named,
+    innermost,
 )
 
 __all__ = [
@@ -73,6 +75,7 @@ def router_of(
 ) -> Router:
     """The router from an object, a function, `plan`, `llm` (the pool's own model), `cascade`, or a model's name.
 
+    `NAME+cascade` is the router NAME with its steps served by a cascade.
     Where `analyses` is no number it is the router that works out how many there are to be.
     """
     if (wide := _wide(analyses, fitted)) is not None:
@@ -82,13 +85,17 @@ def router_of(
         return wide
     if given is None or given == "plan":
         return PlanRouter()
-    if isinstance(given, str) and given.partition(":")[0] == "cascade" and given not in pool.models:
-        return cascade_named(given, fitted)
+    if isinstance(given, str) and given not in pool.models:
+        inner, plus, last = given.rpartition("+")
+        if last.partition(":")[0] == "cascade":
+            steps = cascade_named(last, fitted)
+            return SteppedRouter(router_of(inner, pool), steps) if plus else steps
     if isinstance(given, str) and given != "llm" and given not in pool.models:
         plugin = find_plugin("routers", given)
         given = cast("Router", plugin.made()) if plugin else given
     router = LLMRouter(_model_named(given, pool, pool.router, "router")) if isinstance(given, str) else as_router(given)
-    asked = router.model if isinstance(router, LLMRouter) else getattr(router, "demoter", None)
+    speaker = innermost(router)
+    asked = speaker.model if isinstance(speaker, LLMRouter) else getattr(speaker, "demoter", None)
     if isinstance(asked, str):
         _check_model(asked, pool, "router", also="routers")
     return router
@@ -159,7 +166,7 @@ def _check_model(name: str, pool: Pool, field: str, *, also: str | None = None) 
 
 def spenders(pool: Pool, router: Router, merge: MergeRule | None, providers: Mapping[str, Provider]) -> list[Model]:
     """Models that a run may pay for; a router of the caller's own may ask any model of the pool."""
-    named = {agent.model for agent in pool.agents.values()}
+    router, named = innermost(router), {agent.model for agent in pool.agents.values()}
     named |= {part.model for part in (router, merge) if isinstance(part, (LLMRouter, AskingMerge))}
     if isinstance(router, PlanRouter):
         named.add(router.demoter)

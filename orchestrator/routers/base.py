@@ -18,7 +18,7 @@ from orchestrator.protocol import Turn
 from orchestrator.providers import Ask
 from orchestrator.state import Failure, RunState
 
-__all__ = ["Router", "RouterFunction", "Routing", "Settling", "View", "as_router"]
+__all__ = ["Router", "RouterFunction", "Routing", "Settling", "View", "as_router", "routing_of"]
 
 
 def _as_written(text: str, question: Question) -> str | None:  # noqa: ARG001 - a `LabelOf`
@@ -99,6 +99,15 @@ class Settling(Protocol):
     def settled(self, question: Question, replies: Sequence[Reply], label_of: LabelOf) -> Reply:
         """One of the replies, of which there is at least one."""
         ...
+
+
+def routing_of(decided: object, router: str) -> Routing:
+    """What a router decided, if it is a turn at all; raises `ConfigError` where it is none."""
+    if isinstance(decided, Turn):
+        return Routing(decided)
+    if isinstance(decided, Routing):
+        return decided
+    raise ConfigError(f"decided {decided!r}", field=f"router {router}", expected="a `Turn` of actions")
 
 
 RouterFunction = Callable[[View], Turn | Awaitable[Turn]]

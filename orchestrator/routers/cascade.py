@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.confidence import Calibration, LabelOf, Posterior, cheapest_first, expected
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Question, Reply
-from orchestrator.protocol import Turn
+from orchestrator.protocol import Route, Think, Turn
 from orchestrator.routers.base import View
 from orchestrator.routers.prospects import Prospects, ask, asked_of, price, prospects, skills_of, stop
 from orchestrator.trace.events import Candidate
@@ -52,7 +52,7 @@ class CascadeRouter:
         if view.last is not None:
             return stop(f"cascade: keep the reply of {at.replies[-1].agent}: {view.last}")
         found, thought = self._next(at, view)
-        return ask([found.agent], thought, query) if found else stop(thought)
+        return Turn((Think(thought), Route(found.agent, query, instead=True))) if found else stop(thought)
 
     def settled(self, question: Question, replies: Sequence[Reply], label_of: LabelOf) -> Reply:  # noqa: ARG002 - the protocol's
         """The last reply."""

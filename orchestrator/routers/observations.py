@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from orchestrator.content import load_prompt
 from orchestrator.protocol import Route
-from orchestrator.state import Exchange, RunState
+from orchestrator.state import Exchange, RunState, alike
 
 __all__ = ["LONGEST", "fenced", "observed"]
 
@@ -17,16 +17,18 @@ LONGEST = 8_000
 def observed(route: Route, exchange: Exchange, state: RunState) -> str:
     """What came of a route, as text for the router; nothing in it can end its fence."""
     goal = state.goal_of(route)
-    reply = state.reached(goal)
+    reply, asked = state.kept(goal), route.asked or route.agent
     if reply is None:
         failure = next((f for f in reversed(state.failures) if f.goal == goal), None)
-        told = load_prompt("unserved").fill(asked=route.agent)
+        told = load_prompt("unserved").fill(asked=asked)
         return f"{told}\n{fenced(failure.failed.agent, _shortened(failure.failed.error))}" if failure else told
     lead = ""
     if route in exchange.repeated:
         lead = load_prompt("repeated").fill() + "\n"
-    elif reply.agent != route.agent:
-        lead = load_prompt("substituted").fill(asked=route.agent, expert=reply.agent) + "\n"
+    elif reply.agent != asked:
+        failed = any(f.failed.agent == asked and alike(f.goal, goal) for f in state.failures)
+        dealt = not failed and (bool(route.asked) or reply.goal in state.instead)
+        lead = load_prompt("dealt" if dealt else "substituted").fill(asked=asked, expert=reply.agent) + "\n"
     return lead + fenced(reply.agent, _shortened(reply.text))
 
 

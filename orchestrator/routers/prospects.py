@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 
 from orchestrator.confidence import Ballot, Posterior, ballot_of, naive
-from orchestrator.messages import Goal, Reply
+from orchestrator.messages import Goal, Message, Question, Reply
 from orchestrator.protocol import Answer, Route, Think, Turn
 from orchestrator.routers.base import View
 from orchestrator.trace.events import Candidate
@@ -19,6 +19,8 @@ __all__ = ["Prospects", "ask", "asked_of", "price", "prospects", "skills_of", "s
 class Prospects:
     """Where asking for an artifact stands."""
 
+    question: Question
+    """What is asked: the run's own question, or a query as one."""
     replies: tuple[Reply, ...]
     """What was given so far, oldest first."""
     others: tuple[Candidate, ...]
@@ -26,17 +28,21 @@ class Prospects:
 
     def ballot(self, view: View, answer: str | None = None) -> Ballot:
         """The replies by their answers."""
-        return ballot_of(view.question, self.replies, answer, view.label_of)
+        return ballot_of(self.question, self.replies, answer, view.label_of)
 
 
 def prospects(view: View, artifact: str, query: str = "") -> Prospects:
-    """Where asking for an artifact stands, and who can be asked next."""
+    """Where asking for an artifact stands, and who of the view's experts can be asked next."""
     found = [r for r in view.replies if (r.goal.artifact, r.goal.query) == (artifact, query)]
     slot = max((reply.goal.slot for reply in found), default=0) + 1
     taken = {reply.agent for reply in found}
     choice = view.planner.choose(Goal(artifact, query, slot), view.state, taken=taken)
+    known = {agent.name for agent in view.experts}
     others = [c for c in choice.candidates if c.artifact == artifact and c.through is not None and c.p]
+    others = [candidate for candidate in others if candidate.agent in known]
+    own = query in ("", view.question.text)  # another question has neither its choices nor its kind
     return Prospects(
+        view.question if own else Question((Message("user", query),)),
         tuple(sorted(found, key=lambda reply: reply.attempt)),
         tuple(sorted(others, key=lambda each: (each.weight or 0.0, each.agent))),
     )

@@ -19,6 +19,7 @@ from orchestrator.routers import (
     PlanRouter,
     Router,
     RouterFunction,
+    SteppedRouter,
     WidthRouter,
     as_router,
 )
@@ -82,6 +83,10 @@ ROWS = {
     "llm that cannot": Row(LLMRouter("script:router")),
     "cascade": Row(CascadeRouter()),
     "cascade with a threshold": Row(CascadeRouter(0.8)),
+    "llm with steps by a cascade": Row(
+        SteppedRouter(LLMRouter("script:router", "tools"), CascadeRouter()), says_in("tools")
+    ),
+    "function with steps by a cascade": Row(SteppedRouter(as_router(by_hand), CascadeRouter(0.8))),
     "auto": Row(WidthRouter(), several=True),
     "ballot": Row(BallotRouter(3), several=True),
     "function": Row(by_hand),

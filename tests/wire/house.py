@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import Agent, Model, Orchestrator, Price
+from orchestrator import Agent, Budget, Model, Orchestrator, Price
 from orchestrator.pool.registry import Member
 from orchestrator.providers import Provider
 from orchestrator.providers.anthropic import AnthropicProvider
@@ -65,6 +65,9 @@ class House:
     """Seconds that a try of a model may take, where it is not the usual minute."""
     door: Callable[[Provider], Provider] = lambda provider: provider
     """What stands before the vendors' doors."""
+    router: str = "router"
+    """Who decides: the model `router`, or more that its name says."""
+    budget: Budget | None = None
     clock: FakeClock = field(default_factory=FakeClock)
     seen: list[Seen] = field(default_factory=list[Seen])
     heard: list[str] = field(default_factory=list[str])
@@ -148,8 +151,8 @@ class House:
         vendors = {"openai": OpenAIProvider(stall=self.stall), "anthropic": AnthropicProvider(stall=self.stall)}
         doors = {name: self.door(provider) for name, provider in vendors.items()}
         return Orchestrator(
-            members, router="router", providers=doors, trace=self.folder, clocks=Clocks(self.clock, self.clock),
-            sleep=self.clock.sleep, seed=5,
+            members, router=self.router, budget=self.budget, providers=doors, trace=self.folder,
+            clocks=Clocks(self.clock, self.clock), sleep=self.clock.sleep, seed=5,
         )  # fmt: skip
 
 
