@@ -15,8 +15,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer import BadParameter
+from typer.testing import CliRunner
 
-from orchestrator import Agent, Answer, Budget, ConfigError, Orchestrator, Pool, Route, ToolError, Turn, View
+from orchestrator import (
+    Agent,
+    Answer,
+    Budget,
+    ConfigError,
+    Message,
+    Orchestrator,
+    Pool,
+    Question,
+    Route,
+    ToolError,
+    Turn,
+    Usage,
+    View,
+    replayed,
+)
+from orchestrator.cli.main import app
 from orchestrator.cli.run_options import router_name
 from orchestrator.errors import AttemptError
 from orchestrator.pool.registry import Member
@@ -24,6 +41,7 @@ from orchestrator.providers import Completion, Request, ScriptProvider
 from orchestrator.providers.script import Line
 from orchestrator.routers import CascadeRouter, LLMRouter, PlanRouter, Router, SteppedRouter, as_router
 from orchestrator.testing import assert_no_silent_failure
+from orchestrator.trace import read_trace
 from orchestrator.trace.events import AttemptFailed, AttemptStarted, RunStarted, TurnTaken
 from tests.experts import at_once, giving
 from tests.routing import CHEAP, DEAR, answers, routes, sage, says, scripted
@@ -153,6 +171,44 @@ def test_nobody_is_deferred_to_whose_input_is_an_effect(tmp_path: Path) -> None:
     script: dict[str, list[Line]] = {"router": [ASKED, END], "small": [says("blue")], "large": [says("red")]}
     ran = ask(built(tmp_path, script, booker, clerk), tmp_path)
     assert (ran.called(), done) == (["small", "large"], [])
+
+
+def test_nobody_is_deferred_to_who_waits_for_a_persons_leave(tmp_path: Path) -> None:
+    chief = giving("chief", "green", skill=0.99).model_copy(update={"approve": True})
+    cheap = giving("clerk", "grey", skill=0.5).model_copy(update={"approve": True})
+    script: dict[str, list[Line]] = {"router": [ASKED, END], "small": [says("blue")], "large": [says("red")]}
+    ran = ask(built(tmp_path, script, chief, cheap), tmp_path)
+    assert (ran.called(), ran.decision.status) == (["small", "large"], "answered")
+
+
+def test_a_query_is_no_choice_among_those_of_the_question(tmp_path: Path) -> None:
+    asked = Question((Message("user", "Which?"),), kind="math", choices=("A", "B"))
+    script: dict[str, list[Line]] = {"router": [ASKED, answers("tools", "A")], "small": [says("blue")]}
+    ran = ask(built(tmp_path, script, router=stepped(0.5)), tmp_path, asked)
+    assert (ran.called(), ran.decision.answer) == (["small"], "A")
+
+
+def test_where_no_turn_of_the_model_can_be_paid_any_more_what_was_kept_is_the_decision(tmp_path: Path) -> None:
+    dear = says("red", Usage(100, 255))
+    script: dict[str, list[Line]] = {"router": [ASKED], "small": [says("blue")], "large": [dear]}
+    ran = ask(built(tmp_path, script, budget=Budget(usd=Decimal("0.0125"))), tmp_path)
+    assert ran.called() == ["small", "large"]
+    assert (ran.decision.answer, ran.decision.status, ran.decision.method) == ("red", "degraded", "llm+cascade")
+
+
+def test_it_serves_inside_another_run_and_its_traces_are_told_and_decided_anew(tmp_path: Path) -> None:
+    script: dict[str, list[Line]] = {"router": [ASKED, END], "small": [says("blue")], "large": [says("red")]}
+    outer = Orchestrator([built(tmp_path, script).as_expert("team")], trace=tmp_path)
+    assert ask(outer, tmp_path).decision.answer == "That colour."
+    (inner,) = [
+        trace for path in tmp_path.rglob("*.jsonl")
+        if isinstance(first := (trace := read_trace(path)).events[0], RunStarted) and first.within
+    ]  # fmt: skip
+    assert_no_silent_failure(inner)
+    assert asyncio.run(replayed(inner)).same
+    told = " ".join(CliRunner().invoke(app, ["trace", "why", str(inner.path)], env={"COLUMNS": "200"}).output.split())
+    assert "small is asked before large" in told
+    assert "ask large: +0." in told
 
 
 def test_a_function_is_served_so_too(tmp_path: Path) -> None:

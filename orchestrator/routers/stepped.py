@@ -30,9 +30,9 @@ class SteppedRouter:
 
     The router inside decides what is asked; who does it is chosen step by step, as in "Budget-Aware Agentic Routing",
     arXiv 2602.21227: the cheapest expert first, a better one where that is worth its price. An expert that no budget
-    of the run pays is masked: neither offered to the router nor asked. Experts with effects are asked as the router
-    says, and stand in for nobody: an effect is had once, and by whom it was wanted from. Raises `ConfigError` for a
-    router that weighs experts itself.
+    of the run pays is masked: neither offered to the router nor asked. Experts with effects, and those that wait for a
+    person's leave, are asked as the router says and stand in for nobody: such a thing is done by whom it was wanted
+    from, and only then. Raises `ConfigError` for a router that weighs experts itself.
     """
 
     inner: Router
@@ -96,10 +96,10 @@ class SteppedRouter:
         """The route at the cascade's first choice, or at whoever gave what is kept; as it is where there is nobody."""
         agents = _by_name(view)
         agent = agents.get(route.agent)
-        if agent is None or agent.effects or route.toward is not None:
+        if agent is None or _named_only(agent) or route.toward is not None:
             return route
         given = [r for r in view.replies if (r.goal.artifact, r.goal.query) == (agent.produces, route.query)]
-        if any(_has_effects(reply, agents) for reply in given):
+        if any(_bound(reply, agents) for reply in given):
             return route
         if given:
             chosen = max(given, key=lambda reply: reply.attempt).agent
@@ -115,18 +115,18 @@ def innermost(router: Router) -> Router:
 
 
 def _served(view: View) -> list[_Asked]:
-    """What the newest turn asked for and experts without effects gave; all that was given, where no turn was said."""
+    """What the newest turn asked for and was given, and a cascade may go on with; all that was, where none was said."""
     agents, exchanges = _by_name(view), view.state.exchanges
     given = {(reply.goal.artifact, reply.goal.query): None for reply in view.replies}
-    bound = {(r.goal.artifact, r.goal.query) for r in view.replies if _has_effects(r, agents)}
+    bound = {(r.goal.artifact, r.goal.query) for r in view.replies if _bound(r, agents)}
     newest = {(route.artifact, route.query): None for route in exchanges[-1].routes} if exchanges else given
     return [asked for asked in newest if asked in given and asked not in bound]
 
 
 def _harmless(view: View, query: str) -> View:
-    """The view without experts with effects, and without those that would need what an effect gives first."""
+    """The view without experts that are asked by name only, and without those that would need what one gives."""
     there = {"question", *view.state.values(query)}
-    left, before = tuple(agent for agent in view.experts if not agent.effects), -1
+    left, before = tuple(agent for agent in view.experts if not _named_only(agent)), -1
     while len(left) != before:
         before = len(left)
         names = {agent.name for agent in left}
@@ -146,5 +146,10 @@ def _by_name(view: View) -> Mapping[str, Agent]:
     return {agent.name: agent for agent in view.experts}
 
 
-def _has_effects(reply: Reply, agents: Mapping[str, Agent]) -> bool:
-    return reply.agent in agents and agents[reply.agent].effects
+def _bound(reply: Reply, agents: Mapping[str, Agent]) -> bool:
+    return reply.agent in agents and _named_only(agents[reply.agent])
+
+
+def _named_only(agent: Agent) -> bool:
+    """Whether nobody but the router says that an expert is asked: it does something, or waits for a person's leave."""
+    return agent.effects or agent.approve
