@@ -23,6 +23,7 @@ from orchestrator import (
     Budget,
     ConfigError,
     Message,
+    Model,
     Orchestrator,
     Pool,
     Question,
@@ -149,14 +150,38 @@ def test_effects_are_asked_as_the_model_says_and_had_once(tmp_path: Path) -> Non
         return "booked"
 
     booker = Agent(name="booker", tool=book, skill=0.5, effects=True)
-    lines: list[Line] = [
-        routes("tools", ("booker", "a table")),
-        routes("tools", ("booker", "a table"), ("large", "a table")),
-        END,
-    ]
-    ran = ask(built(tmp_path, {"router": lines, "large": [says("no table")]}, booker), tmp_path)
-    assert done == ["a table"]
-    assert ran.called() == ["booker", "large"]
+    table = routes("tools", ("booker", "a table"))
+    again = routes("tools", ("booker", "a table"), ("large", "a table"))
+    ran = ask(built(tmp_path / "once", {"router": [table, table, END]}, booker), tmp_path / "once")
+    assert (done, ran.called()) == (["a table"], ["booker"])
+    script: dict[str, list[Line]] = {"router": [table, again, END], "large": [says("no table")]}
+    ran = ask(built(tmp_path / "beside", script, booker), tmp_path / "beside")
+    assert (done, ran.called()) == (["a table"] * 2, ["booker", "large"])
+
+
+def test_what_was_done_is_told_as_it_was_beside_what_was_kept(tmp_path: Path) -> None:
+    def book(question: str) -> str:
+        return f"booked: {question}"
+
+    booker = Agent(name="booker", tool=book, skill=0.5, effects=True)
+    table = routes("tools", ("booker", "Which colour?"))
+    provider = ScriptProvider({"router": [ASKED, table, END], "small": [says("blue")], "large": [says("red")]})
+    ask(Orchestrator([*members(), booker], router=stepped(), providers={"script": provider}, trace=tmp_path), tmp_path)
+    told = [message.content for message in provider.requests[-1][1].messages if message.role == "tool"]
+    assert ["red" in told[0], "booked: Which colour?" in told[1]] == [True, True]
+
+
+def test_inputs_that_the_model_did_not_ask_for_are_the_plans(tmp_path: Path) -> None:
+    """Somebody dearer would have been likelier right on the notes, but the way to the reader was chosen by weight."""
+    notes = [sage("draft", skill=0.5, produces="notes"), sage("study", skill=0.52, produces="notes")]
+    reader = giving("reader", "read", consumes=("question", "notes"), skill=0.99)
+    provider = ScriptProvider({"router": [routes("tools", ("reader", "Who?")), END], "draft": [says("he")]})
+    models = [scripted("router"), scripted("draft", CHEAP), scripted("study", DEAR)]
+    ran = ask(
+        Orchestrator([*models, *notes, reader], router=stepped(1), providers={"script": provider}, trace=tmp_path),
+        tmp_path,
+    )
+    assert ran.called() == ["draft", "reader"]
 
 
 def test_nobody_is_deferred_to_whose_input_is_an_effect(tmp_path: Path) -> None:
@@ -234,6 +259,25 @@ def test_what_is_explained_is_what_is_sent(tmp_path: Path) -> None:
     assert (said.messages, said.tools) == (provider.requests[0][1].messages, provider.requests[0][1].tools)
 
 
+def test_whoever_needs_what_no_budget_pays_is_not_offered_either(tmp_path: Path) -> None:
+    study = Agent(name="study", model="script:large", produces="facts", skill=0.9)
+    writer = Agent(name="writer", model="script:small", consumes=("facts",), skill=0.9)
+    tight, ample = (built(tmp_path, {}, study, writer, budget=Budget(usd=Decimal(usd))) for usd in ("0.01", "1"))
+    offered = [
+        {tool.name for tool in request.tools} for each in (tight, ample) if (request := each.explain("?").request)
+    ]
+    assert offered == [{"small", "answer"}, {"small", "large", "study", "writer", "answer"}]
+
+
+def test_models_that_nobody_asks_give_a_run_no_budget() -> None:
+    asked, unasked = Model(name="openai:asked", price=MODELS[2].price), Model(name="openai:dear", price=MODELS[2].price)
+    experts = [giving("a"), asked, unasked]
+    by_model = SteppedRouter(LLMRouter("openai:asked"), CascadeRouter())
+    assert Orchestrator(experts, router=by_model, trace=False).payable == [asked]
+    by_hand = SteppedRouter(as_router(lambda _: Turn((Answer(),))), CascadeRouter())
+    assert Orchestrator(experts, router=by_hand, trace=False).payable == [asked, unasked]
+
+
 def test_a_run_that_was_stopped_between_two_steps_goes_on_with_the_second(tmp_path: Path) -> None:
     place = tmp_path / "kept.sqlite"
 
@@ -249,6 +293,21 @@ def test_a_run_that_was_stopped_between_two_steps_goes_on_with_the_second(tmp_pa
     ran = checked(decision, tmp_path)
     assert (decision.answer, decision.expert_calls, decision.control_calls) == ("That colour.", 2, 2)
     assert ran.called() == ["small", "large"]
+
+
+def test_a_run_is_not_resumed_with_another_model_in_its_router(tmp_path: Path) -> None:
+    def hang(_: Request) -> str:
+        raise KeyboardInterrupt
+
+    def durable(model: str) -> Orchestrator:
+        router = SteppedRouter(LLMRouter(model), CascadeRouter())
+        script: dict[str, list[Line]] = {"router": [hang]}
+        return built(tmp_path, script, router=router, checkpointer=tmp_path / "kept.sqlite", new_id=lambda: "one")
+
+    with pytest.raises(KeyboardInterrupt):
+        durable("script:router").run_sync("What is it?")
+    with pytest.raises(ConfigError, match="router"):
+        asyncio.run(durable("script:small").resume("one"))
 
 
 NAMES = ("a", "b", "c", "d")
