@@ -7,12 +7,13 @@ each. It imports nothing of ours, so that two pieces of code have to agree (test
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 Pair: TypeAlias = tuple[Fraction, Fraction]
 
@@ -103,10 +104,26 @@ def figures(each: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def sets_of(text: str) -> list[dict[str, Any]]:
+    """The sets that were piped in; raises `TypeError` where it is none."""
+    given: object = json.loads(text)
+    if not isinstance(given, list):
+        raise TypeError("it is no list")
+    return cast("list[dict[str, Any]]", given)
+
+
 def main() -> None:
-    """From stdin to stdout."""
-    for each in json.load(sys.stdin):
-        print(json.dumps(figures(each)))
+    """From stdin to stdout; says how it is used where nothing that it can read is piped in."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    if sys.stdin.isatty():
+        parser.error("it reads a JSON list of sets on stdin, and nothing is piped in")
+    try:
+        lines = [json.dumps(figures(each)) for each in sets_of(sys.stdin.read())]
+    except (KeyError, TypeError, ValueError) as error:
+        parser.error(f"stdin holds no JSON list of such sets as `--help` shows: {type(error).__name__}: {error}")
+    for line in lines:
+        print(line)
 
 
 if __name__ == "__main__":

@@ -209,6 +209,16 @@ def test_a_second_piece_of_code_agrees_on_twenty_sets() -> None:
         assert ours(each) == pytest.approx(line, abs=1e-9)
 
 
+@pytest.mark.parametrize("given", ["", "{}", "7", "[7]", "[{}]", "nonsense", '[{"router": [], "singles": []}]'])
+def test_the_second_piece_of_code_says_how_it_is_used(given: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-I", str(DEFINITIONS)], input=given, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("usage: definitions.py")
+    assert "stdin holds no JSON list of such sets" in told.stderr
+
+
 def test_means_and_costs() -> None:
     assert accuracy([1.0, 0.0, 0.5, 0.5]) == 0.5
     assert cost_per_question([1.0, 3.0]) == 2.0

@@ -56,5 +56,7 @@ async def keep_pace(run: Run) -> None:
 
 def compete(contestant: Callable[[Task], Run]) -> None:
     """Compete in the task that the command line tells."""
+    if not sys.argv[1:]:
+        raise SystemExit("no task: `bench/overhead.py` starts its contestants itself and tells them what to do")
     task = Task(**json.loads(sys.argv[1]))
     asyncio.run(keep_pace(contestant(task)))

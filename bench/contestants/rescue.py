@@ -113,6 +113,8 @@ class Contestant:
 
 def compete(contestant: Callable[[Task], Fresh]) -> None:
     """Compete in the task that the command line tells."""
+    if not sys.argv[1:]:
+        raise SystemExit("no task: `bench/failover.py` starts its contestants itself and tells them what to do")
     task = Task(**json.loads(sys.argv[1]))
     told, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no report
     connections = Connections(urlsplit(task.first).port)
