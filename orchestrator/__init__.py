@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.errors import ConfigError, NoDecision, OrchestratorError, ProviderError, ToolError
     from orchestrator.messages import Analysis, Decision, Dissent, Goal, Message, Question, Reply, ToolCall, Usage
     from orchestrator.monitors import Signal, Watch
-    from orchestrator.pipeline import Conversation, Explanation, Orchestrator, Pending, runnable_expert
+    from orchestrator.pipeline import AnswerText, Conversation, Explanation, Orchestrator, Pending, runnable_expert
     from orchestrator.pool import Agent, Model, Pool, Price, Risk, expert, load_folder, load_pool
     from orchestrator.protocol import Answer, Route, Think, Turn
     from orchestrator.providers import Completion, ScriptProvider, read_recorded
@@ -24,6 +24,7 @@ __all__ = [
     "Agent",
     "Analysis",
     "Answer",
+    "AnswerText",
     "Budget",
     "Claim",
     "Completion",
@@ -74,7 +75,7 @@ _HOMES = {
     "errors": ("ConfigError", "NoDecision", "OrchestratorError", "ProviderError", "ToolError"),
     "messages": ("Analysis", "Decision", "Dissent", "Goal", "Message", "Question", "Reply", "ToolCall", "Usage"),
     "monitors": ("Signal", "Watch"),
-    "pipeline": ("Conversation", "Explanation", "Orchestrator", "Pending", "runnable_expert"),
+    "pipeline": ("AnswerText", "Conversation", "Explanation", "Orchestrator", "Pending", "runnable_expert"),
     "pool": ("Agent", "Model", "Pool", "Price", "Risk", "expert", "load_folder", "load_pool"),
     "protocol": ("Answer", "Route", "Think", "Turn"),
     "providers": ("Completion", "ScriptProvider", "read_recorded"),

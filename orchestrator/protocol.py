@@ -95,12 +95,12 @@ class Turn:
         return next((action for action in self.actions if isinstance(action, Answer)), None)
 
 
-_TAG = re.compile(r"<(think|route|answer|search|information)(?=[\s/>])([^<>]*)>", re.IGNORECASE)
-_CLOSING = {
+TAG = re.compile(r"<(think|route|answer|search|information)(?=[\s/>])([^<>]*)>", re.IGNORECASE)
+CLOSING = {
     name: re.compile(rf"</{name}(?:\s[^<>]*)?>", re.IGNORECASE)
     for name in ("think", "route", "answer", "search", "information")
 }
-_ACTS = ("route", "answer", "search")
+ACTS = ("route", "answer", "search")
 _AGENT = re.compile(r"""agent\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _PLACEHOLDERS = ("llm-name", "your-query")
 
@@ -113,7 +113,7 @@ def parse_tags(text: str, *, cut: bool = False) -> Turn:
     _check_whole(cut=cut)
     thoughts, acts = list[Think](), list[tuple[str, str, str]]()
     for name, attributes, body in _elements(text):
-        if name in _ACTS:
+        if name in ACTS:
             acts.append((name, attributes, body))
         elif name != "information" and body.strip():
             thoughts.append(Think(body.strip()))
@@ -135,12 +135,12 @@ def parse_tags(text: str, *, cut: bool = False) -> Turn:
 def _elements(text: str) -> Iterator[tuple[str, str, str]]:
     """Top-level tags as (name, attributes, body), and the text between them under the empty name."""
     place = 0
-    while (tag := _TAG.search(text, place)) is not None:
+    while (tag := TAG.search(text, place)) is not None:
         yield "", "", text[place : tag.start()]
         name = tag.group(1).lower()
-        closing = _CLOSING[name].search(text, tag.end())
+        closing = CLOSING[name].search(text, tag.end())
         if closing is None:
-            if name not in _ACTS:
+            if name not in ACTS:
                 yield name, "", text[tag.end() :]
                 return
             raise ActionError(f"<{name}> is not closed: the turn was cut off", ActionFault.CUT)

@@ -19,7 +19,7 @@ from orchestrator.keeping import Keeper
 from orchestrator.merge import MergeRule
 from orchestrator.monitors import Monitor
 from orchestrator.planner import Planner
-from orchestrator.providers import Ask, Completion, Gate, Injection, ModelCall, Request, key_of
+from orchestrator.providers import Ask, Completion, Gate, Hearing, Injection, ModelCall, OnText, Request, key_of
 from orchestrator.routers import Router
 from orchestrator.state import RunState
 from orchestrator.trace import Journal
@@ -45,6 +45,7 @@ __all__ = [
     "Disturb",
     "Enclosing",
     "Faults",
+    "OnControlCall",
     "OnStream",
     "RunContext",
     "Tally",
@@ -55,6 +56,8 @@ __all__ = [
 ControlPurpose = Literal["router", "merge"]
 OnStream = Callable[[ControlPurpose, str], None]
 """Is told who writes, and each piece of text."""
+OnControlCall = Callable[[ControlPurpose, str, str], None]
+"""Is told who calls a tool, its name, and the arguments as far as they are written."""
 Faults = Callable[[str, int, str | None], "FailureKind | None"]
 """Which failure to inject, if any: agent, its how-manieth attempt in the run from 1, id of the case."""
 
@@ -139,6 +142,8 @@ class RunContext:
     """What is kept for the merge agent's call."""
     on_text: OnStream | None = None
     """Is told what router and merge agent write, as it arrives."""
+    on_call: OnControlCall | None = None
+    """Is told of the tool calls that they write, as these arrive."""
     confidence: Calibration | None = None
     """What makes a probability of a decision's score."""
     abstain_below: float | None = None
@@ -178,7 +183,7 @@ class RunContext:
                 model,
                 request,
                 self.facilities.health.mean_output(key_of(model)),
-                partial(self.on_text, purpose) if self.on_text and aloud else None,
+                self._heard(purpose) if aloud else None,
             )
             found = self.keeper.call_name(purpose, name, request) if self.keeper else None
             paid = await self.gate.attempt(asked.control(purpose, lambda: self.ledger.left, found))
@@ -190,6 +195,13 @@ class RunContext:
             return completion
 
         return ask
+
+    def _heard(self, purpose: ControlPurpose) -> OnText | None:
+        """Who is told what a model writes: nobody, where nobody listens."""
+        if self.on_text is None:
+            return None
+        told = partial(self.on_text, purpose)
+        return told if self.on_call is None else Hearing(told, partial(self.on_call, purpose), self.gate.room)
 
     def seconds(self) -> float:
         """Seconds since the run began."""

@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from orchestrator import Agent, Budget, Model, Orchestrator, Pool, Price
+from orchestrator import Agent, AnswerText, Budget, Model, Orchestrator, Pool, Price
 from orchestrator.budget import Ledger
 from orchestrator.messages import Decision
+from orchestrator.pipeline.streaming import Streamed
 from orchestrator.runtime import ControlPurpose
 from orchestrator.testing import assert_no_silent_failure, read_trace
 from orchestrator.trace import Trace
-from orchestrator.trace.events import Event, RunEnded, TryEnded
+from orchestrator.trace.events import RunEnded, TryEnded
 from tests.runs import QUESTION, hold_to_the_rules
 from tests.wire.server import WireServer
 from tests.wire.speech import VENDORS, Said, answers, routes, spoken
@@ -234,7 +235,7 @@ async def closed_stream(house: House, steps: Steps) -> object:
     """Whoever reads the stream turns away from it."""
     gone: list[bool] = []
     steps.act = lambda: gone.append(True)
-    stream: AsyncGenerator[Event] = house.orchestrator().stream(QUESTION)
+    stream: AsyncGenerator[Streamed] = house.orchestrator().stream(QUESTION)
     async for _ in stream:
         if gone:
             break
@@ -242,7 +243,26 @@ async def closed_stream(house: House, steps: Steps) -> object:
     return None
 
 
-WAYS: tuple[Way, ...] = (cancelled_run, cancelled_twice, cancelled_consumer, careless_consumer, closed_stream)
+async def left_at_a_piece(house: House, steps: Steps) -> object:
+    """Whoever reads the stream turns away from it with a piece of the answer in hand."""
+    gone: list[bool] = []
+    steps.act = lambda: gone.append(True)
+    stream: AsyncGenerator[Streamed] = house.orchestrator().stream(QUESTION)
+    async for item in stream:
+        if gone and isinstance(item, AnswerText):
+            break
+    await stream.aclose()
+    return None
+
+
+WAYS: tuple[Way, ...] = (
+    cancelled_run,
+    cancelled_twice,
+    cancelled_consumer,
+    careless_consumer,
+    closed_stream,
+    left_at_a_piece,
+)
 
 
 @pytest.fixture

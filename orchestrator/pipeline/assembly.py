@@ -25,9 +25,20 @@ from orchestrator.pipeline.many import Share
 from orchestrator.pipeline.storage import Checkpointer
 from orchestrator.planner import Planner
 from orchestrator.pool import Agent
-from orchestrator.providers import Gate
+from orchestrator.providers import Gate, Room
+from orchestrator.providers.gate import nobody_waits
 from orchestrator.routers import LLMRouter, PlanRouter, Router, SteppedRouter, innermost
-from orchestrator.runtime import Clocks, Disturb, Enclosing, Faults, OnStream, RunContext, Tally, enclosing_attempt
+from orchestrator.runtime import (
+    Clocks,
+    Disturb,
+    Enclosing,
+    Faults,
+    OnControlCall,
+    OnStream,
+    RunContext,
+    Tally,
+    enclosing_attempt,
+)
 from orchestrator.state import RunState
 from orchestrator.sureness import YES_NO
 from orchestrator.tools import Kinds, schema_of
@@ -95,6 +106,9 @@ class Wishes:
     """What it has together with other runs."""
     note: Mapping[str, JsonValue] | None = None
     """What is kept in the trace for whoever resumes the run."""
+    on_call: OnControlCall | None = None
+    room: Room | None = None
+    """What the run waits for before each step, for the sake of whoever follows it."""
 
 
 def context_of(
@@ -111,10 +125,8 @@ def context_of(
     for ended, reserved in past.settled() if past else ():
         ledger.recall(ended.usd, ended.usage, exact=ended.exact, reserved=reserved)
     until = _deadline(settings, started, within, share)
-    gate = Gate(facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), until, past)
-    turns = settings.budget.turns
-    if turns is None and not isinstance(settings.router, PlanRouter):
-        turns = TURNS_OF_A_ROUTER
+    room = wishes.room or (within.context.gate.room if within else nobody_waits)
+    gate = Gate(facilities.health, ledger, journal, clock, settings.sleep, Random(settings.seed), until, past, room)
     return RunContext(
         facilities=facilities,
         router=settings.router,
@@ -131,9 +143,10 @@ def context_of(
         clock=clock,
         wall=settings.clocks.wall,
         started=started,
-        turns=turns,
+        turns=_turns(settings),
         set_aside=set_aside,
         on_text=wishes.on_text,
+        on_call=wishes.on_call,
         within=within,
         confidence=settings.confidence,
         abstain_below=settings.abstain_below,
@@ -147,6 +160,12 @@ def typed(settings: Settings, output: type[BaseModel] | None, goals: tuple[str, 
         return settings
     facilities = settings.facilities
     return replace(settings, facilities=replace(facilities, kinds=facilities.kinds.asking(output, goals)))
+
+
+def _turns(settings: Settings) -> int | None:
+    """Turns that a run may take."""
+    turns = settings.budget.turns
+    return TURNS_OF_A_ROUTER if turns is None and not isinstance(settings.router, PlanRouter) else turns
 
 
 def _deadline(settings: Settings, started: float, within: Enclosing | None, share: Share | None) -> float:

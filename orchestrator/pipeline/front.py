@@ -37,6 +37,7 @@ from orchestrator.pipeline.parts import (
 )
 from orchestrator.pipeline.running import ran, resumed
 from orchestrator.pipeline.storage import Checkpointer
+from orchestrator.pipeline.streaming import Streamed, streamed
 from orchestrator.planner import Choice, Planner, graph_of
 from orchestrator.pool import Agent, Model, Pool
 from orchestrator.pool.registry import Member
@@ -46,7 +47,7 @@ from orchestrator.runtime import Clocks, Disturb, Faults, OnStream
 from orchestrator.state import RunState
 from orchestrator.tools import Provided, Resources, bind, kinds_of
 from orchestrator.trace import Listener
-from orchestrator.trace.events import Event, Resumed
+from orchestrator.trace.events import Resumed
 from orchestrator.weights import Facilities, Preference, Rates
 
 __all__ = ["Explanation", "Orchestrator"]
@@ -314,21 +315,26 @@ class Orchestrator:
             async for found in outcomes:
                 yield found
 
-    async def stream(
-        self, asked: Asked, *, output: type[BaseModel] | None = None, goal: str | None = None
-    ) -> AsyncGenerator[Event, None]:
-        """The events of a run as they happen; leaving the loop cancels the run."""
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-        typed, told = cast("type[BaseModel]", output), (events.put_nowait,)
-        running = asyncio.create_task(self.run(asked, output=typed, goal=goal, listeners=told))
-        running.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-            await running
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    def stream(
+        self, asked: Asked, *, output: type[BaseModel] | None = None, **more: Unpack[Options]
+    ) -> AsyncGenerator[Streamed, None]:
+        """The events of a run as they happen, and between them the final answer, piece by piece, as `AnswerText`.
+
+        The last item is the event `RunEnded`, or `Paused` in a durable run that waits for a person: its `decision` is
+        what `run` would have given, and the pieces since the last restart are its answer. Pieces come while router or
+        merge agent write the answer; one that nobody writes, and one that a router gives as plain text beside its
+        tools, comes whole.
+
+        While 256 items wait to be taken the run waits, too: no turn, round or try begins, and no more is read of an
+        answer that is being written. What is in flight by then still comes. Every limit on time goes on meanwhile:
+        the run's, and that of a call under way. Leaving the loop cancels the run; it raises what `run` raises.
+        """
+        wishes = Wishes(tuple(more.get("listeners", ())), more.get("on_text"), output, note=more.get("note"))
+
+        def run(told: Wishes) -> Awaitable[Decision]:
+            return ran(self._settings, self._state(asked, more.get("goal")), told)
+
+        return streamed(self._settings, wishes, run)
 
     def explain(
         self, asked: Asked, *, goal: str | None = None, have: Iterable[str] = (), without: Iterable[str] = ()

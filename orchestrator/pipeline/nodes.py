@@ -119,6 +119,7 @@ async def _step(node: NextNode, run: RunState, context: RunContext) -> RunState:
 
 async def decided(run: RunState, context: RunContext) -> RunState:
     """The state after a turn, or after the limit that forbids one."""
+    await context.gate.room()
     context.journal.raise_fault()
     ending = run.complete and (run.takeover or isinstance(context.router, PlanRouter))  # its end is no further turn
     turns = None if run.takeover else run.turns  # a plan ends by itself, and the turns were the router's
@@ -136,6 +137,7 @@ async def decided(run: RunState, context: RunContext) -> RunState:
 
 async def consulted(run: RunState, context: RunContext) -> RunState:
     """The state after a round of attempts."""
+    await context.gate.room()
     context.journal.raise_fault()
     return await consult(run, context)
 

@@ -1,6 +1,18 @@
 """The only doors to models: what a provider is, the gate before it, and the providers there are."""
 
-from orchestrator.providers.base import Ask, Completion, Finish, OnText, Provider, Quote, Request, ToolSpec
+from orchestrator.providers.base import (
+    Ask,
+    Completion,
+    Finish,
+    Hearing,
+    OnCall,
+    OnText,
+    Provider,
+    Quote,
+    Request,
+    Room,
+    ToolSpec,
+)
 from orchestrator.providers.calls import REPAIRS, ModelCall, key_of
 from orchestrator.providers.functions import ProviderFunction, as_provider
 from orchestrator.providers.gate import Call, Gate, Paid, Result
@@ -28,8 +40,10 @@ __all__ = [
     "FaultName",
     "Finish",
     "Gate",
+    "Hearing",
     "Injection",
     "ModelCall",
+    "OnCall",
     "OnText",
     "Paid",
     "Provider",
@@ -41,6 +55,7 @@ __all__ = [
     "ReplayProvider",
     "Request",
     "Result",
+    "Room",
     "ScriptProvider",
     "ToolSpec",
     "as_provider",

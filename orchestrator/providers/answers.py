@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.errors import ProviderError
 from orchestrator.messages import ToolCall, Usage
-from orchestrator.providers.base import Completion, Finish, OnText
+from orchestrator.providers.base import Completion, Finish, Hearing, OnText
 from orchestrator.providers.faults import Fault, excerpt, is_table, parsed, told_fault, transport_errors
 from orchestrator.providers.server_events import EventReader, ServerEvent
 
@@ -154,6 +154,9 @@ class Exchange:
                 async for chunk in response.aiter_bytes():
                     for event in reader.feed(chunk):
                         self._event(event, answer)
+                    if isinstance(self._on_text, Hearing):
+                        limit.reschedule(None)  # it is not the server who is slow
+                        await self._on_text.room()
                     patience = min(self._stall, TAIL_SECONDS) if answer.reason else self._stall
                     limit.reschedule(clock() + patience)
             for event in reader.end():
@@ -177,6 +180,8 @@ class Exchange:
         text = answer.event(data)
         self._begun = answer.begun
         self._deliver(text)
+        if isinstance(self._on_text, Hearing) and answer.calls:
+            self._on_text.on_call(answer.calls[-1].name, answer.calls[-1].arguments)
 
     def _deliver(self, text: str) -> None:
         if text and self._on_text:

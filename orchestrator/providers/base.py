@@ -19,12 +19,15 @@ __all__ = [
     "CallersFault",
     "Completion",
     "Finish",
+    "Hearing",
+    "OnCall",
     "OnText",
     "Preparing",
     "Provider",
     "Quote",
     "Quoting",
     "Request",
+    "Room",
     "ToolSpec",
     "estimated_tokens",
     "list_price_quote",
@@ -36,6 +39,10 @@ Finish = Literal["stop", "length", "calls", "refusal"]
 """Why a model stopped: it was done, out of room, wants tools called, or declines."""
 OnText = Callable[[str], None]
 """Is told each piece of text as it arrives."""
+OnCall = Callable[[str, str], None]
+"""Is told the name of the tool call that is being written, and its arguments so far."""
+Room = Callable[[], Awaitable[None]]
+"""Comes back when there is room for more: what a slow listener makes a run wait for."""
 
 CHARACTERS_PER_TOKEN = 2
 """Estimates go upward: tokenizers take about four characters of English to a token."""
@@ -109,6 +116,19 @@ class Quote:
 
 Ask = Callable[[str, Request], Awaitable[Completion]]
 """Calls a model of the pool by name, through the gate; raises `AttemptError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """An `OnText` that is told of tool calls, too, and that a stream waits for; providers may take it for any other."""
+
+    on_text: OnText
+    on_call: OnCall
+    room: Room
+
+    def __call__(self, text: str) -> None:
+        """Hear a piece of text."""
+        self.on_text(text)
 
 
 class CallersFault(Exception):

@@ -18,6 +18,7 @@ from orchestrator.providers.base import (
     CHARACTERS_PER_TOKEN,
     CallersFault,
     Completion,
+    Hearing,
     OnText,
     Preparing,
     Provider,
@@ -67,8 +68,13 @@ class ModelCall:
         """One try; its value is the completion. Raises `CallersFault` where `on_text` does not bear what it hears."""
         request = replace(self.request, max_output=quote.max_output) if quote.max_output else self.request
         self.heard.clear()
-        on_text = self._hand_on if self.on_text else None
-        return billed(await self.provider.complete(self.model, request, on_text), quote, self.bill)
+        return billed(await self.provider.complete(self.model, request, self._heard()), quote, self.bill)
+
+    def _heard(self) -> OnText | None:
+        """Who is told of the try: nobody, where nobody listens."""
+        if isinstance(self.on_text, Hearing):
+            return replace(self.on_text, on_text=self._hand_on)
+        return self._hand_on if self.on_text else None
 
     def _hand_on(self, text: str) -> None:
         self.heard.append(text)

@@ -23,19 +23,23 @@ from orchestrator.errors import (
 )
 from orchestrator.health import BreakerChange, Clock, Health
 from orchestrator.messages import Usage
-from orchestrator.providers.base import CallersFault, Completion, Quote
+from orchestrator.providers.base import CallersFault, Completion, Quote, Room
 from orchestrator.providers.faults import had_begun
 from orchestrator.providers.injection import injected
 from orchestrator.providers.tries import Call, Paid, Result
 from orchestrator.trace import Journal, Past, Tried
 from orchestrator.trace.events import BreakerChanged, TryEnded, TryStarted
 
-__all__ = ["Call", "Gate", "Paid", "Result", "injected_error"]
+__all__ = ["Call", "Gate", "Paid", "Result", "injected_error", "nobody_waits"]
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 LONGEST_PATIENCE = 60.0
 """Seconds of a server's `Retry-After` beyond which no further try is made; the breaker stays open as long."""
+
+
+async def nobody_waits() -> None:
+    """There is room at once: nobody follows the run."""
 
 
 @dataclass(slots=True)
@@ -85,6 +89,8 @@ class Gate:
     """On the clock; no try and no wait goes past it."""
     past: Past | None = None
     """Of a durable run: what its trace says of the calls that were made before it was interrupted."""
+    room: Room = nobody_waits
+    """What every try waits for, for the sake of whoever follows the run."""
 
     async def attempt(self, call: Call) -> Paid:
         """Try until it works, until it is pointless, or until the retries are used up.
@@ -125,6 +131,7 @@ class Gate:
         return total, _pointless(call, tried, total)
 
     async def _try(self, call: Call, total: _Sum) -> Result:
+        await self.room()
         if self.clock() >= self.deadline:
             raise ProviderTimeout("the time of the run is over", sent=False, ours=True)
         quote = call.quote()

@@ -7,6 +7,7 @@ import difflib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from orchestrator.errors import AttemptError, ConfigError, FailureKind, Provider
 from orchestrator.messages import Usage
 from orchestrator.pool import Model
 from orchestrator.providers.answers import rows, table
-from orchestrator.providers.base import Completion, OnText, Preparing, Provider, Request
+from orchestrator.providers.base import Completion, Hearing, OnText, Preparing, Provider, Request
 from orchestrator.providers.faults import had_begun, parsed
 
 __all__ = [
@@ -94,7 +95,8 @@ class RecordingProvider:
                 on_text(text)
 
         try:
-            completion = await self._inner.complete(model, request, hear if on_text else None)
+            hears = replace(on_text, on_text=hear) if isinstance(on_text, Hearing) else hear
+            completion = await self._inner.complete(model, request, hears if on_text else None)
         except asyncio.CancelledError as cut:
             partial, begun = "".join(heard), bool(heard) or had_begun(cut)
             self._write(model, request, failure=_Failure(kind="timeout", error=CUT_OFF, begun=begun, partial=partial))

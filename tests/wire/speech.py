@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from typing import Literal, cast
 
@@ -23,7 +24,7 @@ from tests.wire.vendors import (
     tool_use,
 )
 
-__all__ = ["VENDORS", "Said", "answers", "estimate", "routes", "spoken"]
+__all__ = ["VENDORS", "Said", "answers", "estimate", "parts_of", "routes", "spoken"]
 
 VENDORS = ("openai", "anthropic")
 
@@ -59,11 +60,16 @@ def answers(text: str) -> Said:
     return Said("", (("call_9", "answer", as_json({"answer": text})),))
 
 
-def spoken(vendor: str, said: Said, *, streamed: bool = False) -> Script:
-    """The answer in a vendor's words."""
-    if vendor == "openai":
-        return stream(*_chunks(said), DONE) if streamed else whole(_chat(said))
-    return stream(*_events(said)) if streamed else whole(_message(said))
+def spoken(vendor: str, said: Said, *, streamed: bool = False, pieces: int = 2) -> Script:
+    """The answer in a vendor's words; of a stream every text comes in so many pieces."""
+    if not streamed:
+        return whole(_chat(said) if vendor == "openai" else _message(said))
+    return stream(*parts_of(vendor, said, pieces))
+
+
+def parts_of(vendor: str, said: Said, pieces: int = 2) -> list[str]:
+    """What a server sends of a streamed answer, each on its own."""
+    return [*_chunks(said, pieces), DONE] if vendor == "openai" else list(_events(said, pieces))
 
 
 def estimate(seen: Seen) -> int:
@@ -98,15 +104,15 @@ def _chat(said: Said) -> Json:
     return chat(said.text or None, calls=calls, usage=usage, finish=_reason("openai", said), **more)
 
 
-def _chunks(said: Said) -> Iterator[str]:
+def _chunks(said: Said, pieces: int) -> Iterator[str]:
     yield chunk({"role": "assistant", "content": None})
-    for piece in _halves(said.reasoning):
+    for piece in _cut(said.reasoning, pieces):
         yield chunk({"reasoning_content": piece})
-    for piece in _halves(said.text):
+    for piece in _cut(said.text, pieces):
         yield chunk({"content": piece})
     for index, (call_id, name, arguments) in enumerate(said.calls):
         yield chunk({"tool_calls": [{"index": index, **call(call_id, name, "")}]})
-        for piece in _halves(arguments):
+        for piece in _cut(arguments, pieces):
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     if said.finish != "absent":
         yield chunk({}, finish=_reason("openai", said))
@@ -129,18 +135,19 @@ def _input(arguments: str) -> Json:
         return cast("Json", arguments)
 
 
-def _events(said: Said) -> Iterator[str]:
+def _events(said: Said, pieces: int) -> Iterator[str]:
     """Usage comes at the end alone, as LiteLLM has it."""
     yield event("message_start", message=message(usage={"input_tokens": 0, "output_tokens": 0}, stop=None))
     started: list[tuple[Json, list[Json]]] = []
     if said.reasoning:
-        thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in _halves(said.reasoning)]
+        thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in _cut(said.reasoning, pieces)]
         started.append(({"type": "thinking", "thinking": ""}, thoughts))
     if said.text:
-        started.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": p} for p in _halves(said.text)]))
+        words: list[Json] = [{"type": "text_delta", "text": piece} for piece in _cut(said.text, pieces)]
+        started.append(({"type": "text", "text": ""}, words))
     for call_id, name, arguments in said.calls:
-        pieces: list[Json] = [{"type": "input_json_delta", "partial_json": piece} for piece in _halves(arguments)]
-        started.append((tool_use(call_id, name, {}), pieces))
+        written: list[Json] = [{"type": "input_json_delta", "partial_json": p} for p in _cut(arguments, pieces)]
+        started.append((tool_use(call_id, name, {}), written))
     for index, (block, deltas) in enumerate(started):
         yield event("content_block_start", index=index, content_block=block)
         for delta in deltas:
@@ -152,6 +159,6 @@ def _events(said: Said) -> Iterator[str]:
     yield event("message_stop")
 
 
-def _halves(text: str) -> list[str]:
-    middle = len(text) // 2
-    return [piece for piece in (text[:middle], text[middle:]) if piece]
+def _cut(text: str, pieces: int) -> list[str]:
+    marks = [len(text) * number // pieces for number in range(pieces + 1)]
+    return [text[begin:end] for begin, end in pairwise(marks) if begin < end]
