@@ -75,7 +75,7 @@ def _closed(state: RunState, reason: str, context: RunContext) -> RunState:
 
 
 def _once_more(state: RunState, context: RunContext) -> RunState:
-    """The run goes on as if nobody had failed; what was tried stays in its reasons."""
+    """The run goes on as if nobody had failed, and no monitor had stopped it; what was tried stays in its reasons."""
     return replace(
         state,
         goals=context.facilities.pool.goals_from(state.asked),
@@ -94,4 +94,6 @@ def _once_more(state: RunState, context: RunContext) -> RunState:
         concluded=False,
         reasons=(*state.reasons, "retried: a person asked for it", *state.shortfalls),
         shortfalls=(),
+        stopped_on=None,
+        waved=state.waved if state.stopped_on is None else (*state.waved, state.stopped_on),
     )

@@ -9,7 +9,7 @@ from orchestrator.errors import FailureKind
 from orchestrator.messages import Failed, Goal, Message, Question, Reply
 from orchestrator.protocol import Route
 
-__all__ = ["Detour", "Exchange", "Failure", "RunState", "Underway", "alike"]
+__all__ = ["Detour", "Exchange", "Failure", "Grounds", "RunState", "Underway", "alike"]
 
 REFUSALS: tuple[FailureKind, ...] = ("budget", "breaker_open")
 """Kinds of failures that an expert has no part in: it was not asked, and may be once money or breaker allow it."""
@@ -51,6 +51,16 @@ class Exchange:
     """Those of the routes that had been answered before."""
     fault: str | None = None
     """What was wrong with it, if it was no turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """On what a monitor stopped the run; other words or other figures are other grounds."""
+
+    source: str
+    why: str
+    payload: str
+    """As JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,10 @@ class RunState:
     """The run stops for a person, whatever is there."""
     allowed: tuple[str, ...] = ()
     """Agents that a person gave leave to ask."""
+    stopped_on: Grounds | None = None
+    """What a monitor stopped the run for, until a person lets it go on."""
+    waved: tuple[Grounds, ...] = ()
+    """What a person let it go on in spite of."""
     pardoned: int = 0
     """How many of the failures a person wants forgotten: those experts may be asked again."""
 

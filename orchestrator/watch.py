@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -10,8 +11,9 @@ from orchestrator.errors import ConfigError
 from orchestrator.lower import conclude_on_limit
 from orchestrator.monitors import Monitor, Signal, Watch
 from orchestrator.runtime import RunContext
-from orchestrator.state import RunState
+from orchestrator.state import Grounds, RunState
 from orchestrator.trace.events import Escalated, Monitored, SignalGiven
+from orchestrator.trace.plain import plain
 
 __all__ = ["watched"]
 
@@ -23,19 +25,31 @@ SECONDS_OF_A_MONITOR = 10.0
 class _Said:
     source: str
     signal: Signal
+    waved: bool = False
+    """A person let the run go on in spite of it."""
+
+    @property
+    def grounds(self) -> Grounds:
+        """What it is said on."""
+        payload = json.dumps(plain(dict(self.signal.payload)), sort_keys=True)
+        return Grounds(self.source, self.signal.why, payload)
 
 
 async def watched(state: RunState, context: RunContext) -> RunState:
     """The state with what the monitors asked for done, before its routes are taken.
 
-    An expert to be avoided is planned round, and the monitors look again; a stop ends the run for a person.
+    An expert to be avoided is planned round, and the monitors look again; a stop ends the run for a person, unless
+    it is on the very grounds that a person has waved through.
     """
     while state.routes and (board := await _board(state, context)):
         context.journal.write(Monitored(board=tuple(map(_given, board))))
         if limit := context.limit_hit():  # over it while the monitors looked
             return conclude_on_limit(state.standing(), context, limit)
         avoided = {agent for agent, _ in state.avoided}
-        first = next((said for said in board if not said.signal.avoid or set(said.signal.avoid) - avoided), board[0])
+        heard = [said for said in board if not said.waved]
+        if not heard:
+            return state
+        first = next((said for said in heard if not said.signal.avoid or set(said.signal.avoid) - avoided), heard[0])
         if first.signal.asks == "stop":
             return _stopped(state, first, context)
         anew = set(first.signal.avoid) - dict(state.avoided).keys()
@@ -46,12 +60,13 @@ async def watched(state: RunState, context: RunContext) -> RunState:
 
 
 async def _board(state: RunState, context: RunContext) -> list[_Said]:
-    """What the monitors say, all asked at the same time: highest priority first, ties by name."""
+    """What the monitors say, all asked at the same time: highest priority first, ties by name, what is waved last."""
     monitors = context.monitors
     watch = _watch(state, context)
     given = await asyncio.gather(*(_asked(monitor, watch) for monitor in monitors), return_exceptions=True)
     said = [_Said(monitor.name, _signal(monitor, each)) for monitor, each in zip(monitors, given, strict=True) if each]
-    return sorted(said, key=lambda each: (-each.signal.priority, each.source))
+    heard = [replace(each, waved=each.signal.asks == "stop" and each.grounds in state.waved) for each in said]
+    return sorted(heard, key=lambda each: (each.waved, -each.signal.priority, each.source))
 
 
 async def _asked(monitor: Monitor, watch: Watch) -> object:
@@ -88,10 +103,11 @@ def _given(said: _Said) -> SignalGiven:
     return SignalGiven(
         source=said.source,
         priority=signal.priority,
-        asks=signal.asks,
+        asks="go_on" if said.waved else signal.asks,
         why=signal.why,
         avoid=signal.avoid,
         payload=dict(signal.payload),
+        waved=said.waved,
     )
 
 
@@ -103,7 +119,15 @@ def _stopped(state: RunState, said: _Said, context: RunContext) -> RunState:
     if not state.open:
         context.journal.write(Escalated(attempt=None, reason=reason))
     shortfalls = (*state.shortfalls, reason)
-    return replace(state, open=(), halted=True, concluded=True, ending=reason, shortfalls=shortfalls)
+    return replace(
+        state,
+        open=(),
+        halted=True,
+        concluded=True,
+        ending=reason,
+        shortfalls=shortfalls,
+        stopped_on=said.grounds,
+    )
 
 
 def _without(state: RunState, agents: set[str], said: _Said) -> RunState:

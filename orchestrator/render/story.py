@@ -152,8 +152,9 @@ def _word(event: Resumed) -> str:
 def _monitored_line(event: Monitored) -> Text | None:
     """What the monitors asked for, where it was more than to go on."""
     first = event.board[0]
+    waved = [f"{given.source} {plain(given.why)}" for given in event.board if given.waved]
     if first.asks == "go_on":
-        return None
+        return _line("monitor", (f"waved through: {'; '.join(waved)}", "quiet")) if waved else None
     return _line("monitor", (f"{first.source} ", "agent"), (f"{first.asks}: {plain(first.why)}", "detour"))
 
 

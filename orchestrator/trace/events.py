@@ -276,10 +276,15 @@ class SignalGiven(BaseModel):
     why: str
     avoid: tuple[str, ...] = ()
     payload: dict[str, JsonValue] = Field(default_factory=dict)
+    waved: bool = False
+    """It asks to stop on the very grounds that a person let the run go on in spite of, and so counts for nothing."""
 
 
 class Monitored(Stamped):
-    """What the monitors said before a step, highest priority first: the first one is followed."""
+    """What the monitors said before a step, highest priority first: the first one is followed.
+
+    What a person waved through stands last, as what it asks for now: to go on.
+    """
 
     type: Literal["monitored"] = "monitored"
     board: tuple[SignalGiven, ...]
