@@ -107,7 +107,19 @@ def test_any_saver_keeps_a_run_that_waits(kind: str, tmp_path: Path) -> None:
 
 def test_what_a_checkpoint_holds_is_text_and_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = tmp_path / "kept.sqlite"
-    decision = durable([plain], tmp_path, place).run_sync(QUESTION)
+
+    def noting(question: str) -> str:
+        return f"plain {question}"
+
+    def writing(notes: str) -> str:
+        raise ToolError(notes)
+
+    members: list[Member] = [
+        Agent(name="noting", tool=noting, produces="notes"),
+        Agent(name="writing", tool=writing, consumes=("notes",)),
+    ]
+    decision = durable(members, tmp_path, place).run_sync(QUESTION)
+    assert decision.status == "escalated"  # which waits: of a run that has ended nothing is kept
 
     async def values() -> dict[str, Any]:
         async with opened(place) as saver:

@@ -31,8 +31,15 @@ RunArgument = Annotated[
 @app.command("list")
 def list_runs(*, json: JsonOption = False) -> None:
     """List durable runs that have not come to their end, newest first."""
-    from orchestrator.pipeline.durable import pending_runs
+    import asyncio
+
+    from orchestrator.cli.wanted import checkpoints
+    from orchestrator.pipeline.durable import pending_runs, swept
     from orchestrator.render import Screen, rows_table
+    from orchestrator.trace import runs_folder
+
+    if checkpoints().is_file():
+        asyncio.run(swept(runs_folder(), checkpoints()))
 
     screen, found = Screen(json=json), pending_runs(trace=True)
     if json:

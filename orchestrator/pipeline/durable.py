@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -12,9 +13,9 @@ from orchestrator.decision import undecided
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.messages import Decision, Question
 from orchestrator.pipeline.assembly import OUTPUT, Settings, Wishes, context_of, digests_of, trace_path, typed
-from orchestrator.pipeline.ending import break_off
-from orchestrator.pipeline.kept import walk_kept
-from orchestrator.pipeline.storage import Checkpointer, checked, opened
+from orchestrator.pipeline.ending import Ending, break_off
+from orchestrator.pipeline.kept import Stood, walk_kept
+from orchestrator.pipeline.storage import Checkpointer, checked, forget, opened, threads
 from orchestrator.runtime import RunContext, Tally, enclosing_attempt
 from orchestrator.state import RunState
 from orchestrator.tools import Kinds, Misfit, fitted
@@ -23,9 +24,25 @@ from orchestrator.trace.events import Paused, Resumed, RunEnded, RunStarted, Try
 from orchestrator.trace.journal import in_use
 from orchestrator.usage import Usage
 
-__all__ = ["Pending", "aborted", "as_kept", "checked_checkpointer", "path_of", "pending_runs", "taken_up", "went"]
+__all__ = [
+    "HasEnded",
+    "Pending",
+    "aborted",
+    "as_kept",
+    "checked_checkpointer",
+    "forgotten",
+    "path_of",
+    "pending_runs",
+    "swept",
+    "taken_up",
+    "went",
+]
 
 EventKind = TypeVar("EventKind", Resumed, TryEnded)
+
+
+class HasEnded(ConfigError):
+    """Nothing of a run is left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +80,35 @@ def as_kept(state: RunState, context: RunContext) -> RunState:
     return keeping.load(keeping.dump(state))
 
 
-async def went(settings: Settings, state: RunState, context: RunContext) -> Decision:
-    """The decision of a durable run, or what is told of it while it waits for a person; the trace is ended so."""
-    if settings.checkpointer is None:
-        raise _no_checkpointer()
-    async with opened(settings.checkpointer) as saver:
-        stood = await walk_kept(state, context, saver, langsmith=settings.langsmith)
+async def went(
+    settings: Settings, state: RunState, context: RunContext, begin: Callable[[], None] = lambda: None
+) -> Decision:
+    """The decision of a durable run, or what is told of it while it waits for a person; the trace is ended so.
+
+    Once the trace is ended for good nobody needs the checkpoints: they are deleted, and what a store does not delete
+    then is left to the next who comes across it.
+    """
+    async with AsyncExitStack() as opening:
+        with Ending(context):
+            begin()
+            if settings.checkpointer is None:
+                raise _no_checkpointer()
+            saver = await opening.enter_async_context(opened(settings.checkpointer))
+            stood = await walk_kept(state, context, saver, langsmith=settings.langsmith)
+            decision = _told(stood, context)
+        if stood["why"] is None and stood["decision"] is not None:
+            await asyncio.gather(forget(saver, context.journal.run_id), return_exceptions=True)
+    return decision
+
+
+def _told(stood: Stood, context: RunContext) -> Decision:
+    """The decision, or what is told while a person is waited for; written down as the end, or as a pause."""
     context.journal.raise_fault()
     why, decision = stood["why"], stood["decision"]
     if why is None and decision is not None:
+        decision = _typed(decision, context.facilities.kinds)
         context.journal.commit(RunEnded(how="decided", decision=decision))
-        return _typed(decision, context.facilities.kinds)
+        return decision
     if decision is None or stood["approve"]:
         decision = undecided(stood["state"], context, why or "")
     context.journal.commit(Paused(how="person", why=why or "", approve=stood["approve"], decision=decision))
@@ -131,7 +166,7 @@ def pending_runs(trace: Path | bool) -> list[Pending]:
 
 
 async def aborted(path: Path, checkpointer: Checkpointer | None, now: Callable[[], float], why: str) -> None:
-    """Close a run's trace for good and forget its checkpoints; raises `ConfigError` where it has ended already."""
+    """Close a run's trace for good and forget its checkpoints; raises `HasEnded` where it has ended already."""
     tally = Tally()
     journal, trace = Journal.again(path, now=now, tally=tally)
     try:
@@ -141,11 +176,39 @@ async def aborted(path: Path, checkpointer: Checkpointer | None, now: Callable[[
             tally(event)
         _settled(past, journal)
         break_off(journal, tally, "cancelled", why)
+    except HasEnded:
+        await forgotten(trace.run_id, checkpointer)
+        raise
     finally:
         journal.close()
+    await forgotten(trace.run_id, checkpointer)
+
+
+async def forgotten(run_id: str, checkpointer: Checkpointer | None) -> None:
+    """Forget the checkpoints of a run whose trace has ended."""
     if checkpointer is not None:
         async with opened(checkpointer) as saver:
-            await saver.adelete_thread(trace.run_id)
+            await forget(saver, run_id)
+
+
+async def swept(folder: Path, checkpointer: Checkpointer) -> None:
+    """Forget the checkpoints of all runs whose traces in a folder have ended: their process was killed before it did.
+
+    What the store does not delete now is left to the next time.
+    """
+
+    async def sweep() -> None:
+        async with opened(checkpointer) as saver:
+            held = await threads(saver)
+            for path in trace_files(folder) if held else []:
+                if path.stem in held and _has_ended(path):
+                    await forget(saver, path.stem)
+
+    await asyncio.gather(sweep(), return_exceptions=True)
+
+
+def _has_ended(path: Path) -> bool:
+    return not in_use(path) and Past(read_trace(path).events).ended
 
 
 def _no_checkpointer() -> ConfigError:
@@ -167,12 +230,12 @@ def path_of(settings: Settings, run_id: str) -> Path:
 
 
 def _first(past: Past, path: Path) -> RunStarted:
-    """The beginning of a durable run that has not ended; raises `ConfigError` for any other."""
+    """The beginning of a durable run that has not ended; raises `ConfigError` for any other, `HasEnded` at its end."""
     first = past.started
     if first is None or not first.digests:
         raise ConfigError("is no durable run", file=str(path), expected="one that had a checkpointer")
     if past.ended:
-        raise ConfigError("has come to its end", file=str(path), expected="a run that is left to do")
+        raise HasEnded("has come to its end", file=str(path), expected="a run that is left to do")
     return first
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Decision
 from orchestrator.pipeline.assembly import Settings, Wishes, context_of, started, trace_path, typed
-from orchestrator.pipeline.durable import as_kept, taken_up, went
+from orchestrator.pipeline.durable import HasEnded, as_kept, forgotten, taken_up, went
 from orchestrator.pipeline.ending import Ending
 from orchestrator.pipeline.nesting import Mirror, check_depth, nested_trace
 from orchestrator.pipeline.nodes import walk
@@ -26,14 +26,17 @@ async def ran(settings: Settings, state: RunState, wishes: Wishes) -> Decision[A
     check_depth(within)
     settings = typed(settings, wishes.output, state.goals)
     context, state = _begun(settings, state, wishes, within)
-    with Ending(context):
+
+    def begin() -> None:
         context.journal.write(started(settings, state, context, wishes.note))
-        if context.keeper is None:
-            decision = await walk(state, context, langsmith=settings.langsmith)
-            context.journal.raise_fault()
-            context.journal.commit(RunEnded(how="decided", decision=decision))
-        else:
-            decision = await went(settings, state, context)
+
+    if context.keeper is not None:
+        return _handed_out(await went(settings, state, context, begin), context)
+    with Ending(context):
+        begin()
+        decision = await walk(state, context, langsmith=settings.langsmith)
+        context.journal.raise_fault()
+        context.journal.commit(RunEnded(how="decided", decision=decision))
     return _handed_out(decision, context)
 
 
@@ -41,10 +44,12 @@ async def resumed(
     settings: Settings, run_id: str, word: Resumed, wishes: Wishes, *, changed: bool = False
 ) -> Decision[Any]:
     """The decision of a durable run that is taken up again; raises `ConfigError` where it cannot be."""
-    context, state = taken_up(settings, run_id, word, wishes, changed=changed)
-    with Ending(context):
-        decision = await went(settings, state, context)
-    return _handed_out(decision, context)
+    try:
+        context, state = taken_up(settings, run_id, word, wishes, changed=changed)
+    except HasEnded:  # its process may have been killed before it could tidy up
+        await forgotten(run_id, settings.checkpointer)
+        raise
+    return _handed_out(await went(settings, state, context), context)
 
 
 def _handed_out(decision: Decision[Any], context: RunContext) -> Decision[Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -21,7 +21,7 @@ from langgraph.checkpoint.base import (
 
 from orchestrator.errors import ConfigError
 
-__all__ = ["Checkpointer", "checked", "opened", "thread"]
+__all__ = ["Checkpointer", "checked", "forget", "opened", "thread", "threads"]
 
 Checkpointer = BaseCheckpointSaver[Any] | str | Path
 """A LangGraph saver, the path of a SQLite file, or the address of a PostgreSQL database (`postgresql://…`)."""
@@ -65,6 +65,17 @@ async def opened(given: Checkpointer) -> AsyncGenerator[BaseCheckpointSaver[Any]
         Path(given).parent.mkdir(parents=True, exist_ok=True)
         async with _sqlite().from_conn_string(str(given)) as saver:
             yield saver
+
+
+async def forget(saver: BaseCheckpointSaver[Any], run_id: str) -> None:
+    """Delete the checkpoints of a run; a saver that cannot is left alone."""
+    with suppress(NotImplementedError):
+        await saver.adelete_thread(run_id)
+
+
+async def threads(saver: BaseCheckpointSaver[Any]) -> set[str]:
+    """Every thread that the saver holds anything of."""
+    return {str(found.config.get("configurable", {}).get("thread_id")) async for found in saver.alist(None)}
 
 
 def _is_saver(given: object) -> TypeGuard[BaseCheckpointSaver[Any]]:
