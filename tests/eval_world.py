@@ -50,6 +50,45 @@ def recorded_file(path: Path, cases: int = 30, *, seed: int = 0, responses: bool
     return write_lines(path, [{**record(n, draw, responses=responses), **changed} for n in range(cases)])
 
 
+def lured(cases: int, seed: int, shuffled: int | None = None) -> list[dict[str, Any]]:
+    """Recorded answers of three cheap models and a dear one, who err together on hard questions.
+
+    With `shuffled` the answers of train are held to the truth of other questions.
+    """
+    draw = Random(seed)
+    truths = [draw.choice("ABCD") for _ in range(cases)]
+    rows = [_lured_row(number, truth, draw) for number, truth in enumerate(truths)]
+    held_to = list(truths)
+    if shuffled is not None:
+        Random(shuffled).shuffle(held_to)
+    for row_, truth, other in zip(rows, truths, held_to, strict=True):
+        right = other if row_["split"] == "train" else truth
+        row_["outcomes"] = {
+            name: {"score": float(said == right), "cost_usd": float(cost), "response": said, "input_tokens": 1}
+            for name, said, cost in row_.pop("said")
+        }
+    return rows
+
+
+LURED = {
+    "a": (0.9, 0.3, "0.0002"),
+    "b": (0.94, 0.35, "0.0003"),
+    "c": (0.97, 0.45, "0.0004"),
+    "d": (0.99, 0.9, "0.005"),
+}
+"""Chance of being right on easy and on hard questions, and cost."""
+
+
+def _lured_row(number: int, truth: str, draw: Random) -> dict[str, Any]:
+    hard, lure = draw.random() < 0.3, draw.choice([each for each in "ABCD" if each != truth])
+    said: list[tuple[str, str, str]] = []
+    for name, (easy, difficult, cost) in LURED.items():
+        wrong = lure if draw.random() < 0.5 else draw.choice([each for each in "ABCD" if each != truth])
+        said.append((name, truth if draw.random() < (difficult if hard else easy) else wrong, cost))
+    split = "train" if number % 2 else "test"
+    return {"id": f"{number}", "question": f"Q{number}?", "split": split, "choices": list("ABCD"), "said": said}
+
+
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """A JSON lines file."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +21,7 @@ from orchestrator.providers import ScriptProvider
 from orchestrator.providers.recorded import RecordedFile, recorded_from
 from orchestrator.trace.events import TurnTaken
 from orchestrator.weights import Rates
+from tests.eval_world import lured
 from tests.experts import failing, giving
 from tests.routing import CHEAP, DEAR, SAGE_COST, sage, says, scripted
 from tests.runs import Ran, ask
@@ -160,43 +159,8 @@ def test_widths_and_thresholds_that_make_no_sense_are_refused(how: dict[str, obj
 
 
 def outcomes(cases: int, seed: int, shuffled: int | None = None) -> RecordedFile:
-    """Recorded answers of three cheap models and a dear one, who err together on hard questions.
-
-    With `shuffled` the answers of train are held to the truth of other questions.
-    """
-    random = Random(seed)
-    truths = [random.choice("ABCD") for _ in range(cases)]
-    rows = [_row(number, truth, random) for number, truth in enumerate(truths)]
-    held_to = list(truths)
-    if shuffled is not None:
-        Random(shuffled).shuffle(held_to)
-    for row, truth, other in zip(rows, truths, held_to, strict=True):
-        right = other if row["split"] == "train" else truth
-        took = {name: (said, cost) for name, said, cost in row.pop("said")}
-        row["outcomes"] = {
-            name: {"score": float(said == right), "cost_usd": cost, "response": said, "input_tokens": 1}
-            for name, (said, cost) in took.items()
-        }
-    return recorded_from("made up", ((f"row {n}", row) for n, row in enumerate(rows)))
-
-
-MODELS = {
-    "a": (0.9, 0.3, "0.0002"),
-    "b": (0.94, 0.35, "0.0003"),
-    "c": (0.97, 0.45, "0.0004"),
-    "d": (0.99, 0.9, "0.005"),
-}
-"""Chance of being right on easy and on hard questions, and cost."""
-
-
-def _row(number: int, truth: str, random: Random) -> dict[str, Any]:
-    hard, lure = random.random() < 0.3, random.choice([each for each in "ABCD" if each != truth])
-    said: list[tuple[str, str, str]] = []
-    for name, (easy, difficult, cost) in MODELS.items():
-        wrong = lure if random.random() < 0.5 else random.choice([each for each in "ABCD" if each != truth])
-        said.append((name, truth if random.random() < (difficult if hard else easy) else wrong, cost))
-    split = "train" if number % 2 else "test"
-    return {"id": f"{number}", "question": f"Q{number}?", "split": split, "choices": list("ABCD"), "said": said}
+    """Recorded answers of three cheap models and a dear one, as a file that was read."""
+    return recorded_from("made up", ((f"row {n}", row) for n, row in enumerate(lured(cases, seed, shuffled))))
 
 
 def gain(world: RecordedFile, way: Way) -> float:

@@ -80,6 +80,7 @@ def _of_eval(name: str, source: str, method: MethodName) -> Calibration:
     from orchestrator.confidence import check_source
     from orchestrator.errors import ConfigError
     from orchestrator.evals.calibrating import calibrate_done
+    from orchestrator.evals.fitting import way_of
     from orchestrator.evals.report import scored
 
     store = store_of(name)
@@ -91,4 +92,5 @@ def _of_eval(name: str, source: str, method: MethodName) -> Calibration:
     if not kept:
         raise ConfigError("holds no train cases", file=str(store.folder), expected="`eval run --split train` before")
     pairs = [(done, scored(done, train[done.case], suite).score) for done in kept]
-    return calibrate_done(pairs, method=method.value, data=store.name)
+    ways = {each.name: way_of(each, suite).name for each in suite.candidates}
+    return calibrate_done(pairs, method=method.value, data=store.name, ways=ways)

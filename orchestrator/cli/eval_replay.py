@@ -9,14 +9,14 @@ import typer
 
 from orchestrator.cli.eval_runs import (
     Ends,
+    begun_with,
     carry_out,
-    how_of,
     located_in,
     new_store,
     store_of,
-    suite_of,
 )
 from orchestrator.cli.options import JsonOption, usd
+from orchestrator.cli.run_options import RoutersOption
 
 __all__ = ["replay"]
 
@@ -26,9 +26,7 @@ def replay(
         str, typer.Argument(help="The eval to replay: its name, the beginning of it, a folder, or `last`.")
     ],
     *,
-    router: Annotated[
-        list[str] | None, typer.Option("--router", help="plan, llm, a model, or module:attr; repeatable.", metavar="R")
-    ] = None,
+    router: RoutersOption = None,
     prices: Annotated[
         Path | None,
         typer.Option("--prices", help="TOML: [MODEL] with `input` and `output`, USD per 1M tokens.", exists=True),
@@ -44,6 +42,7 @@ def replay(
     from orchestrator.render import Screen
 
     earlier = store_of(name)
+    kept = {each: (earlier.fit(each), fit.way) for each, fit in earlier.fits().items()}
     settings: dict[str, object] = {
         **earlier.settings(),
         "singles": False,
@@ -55,10 +54,13 @@ def replay(
         "replay": str(earlier.folder.resolve()),
         "prices": None if prices is None else str(prices.resolve()),
         "budget": None if budget is None else str(usd(budget)),
+        "fits": {},
     }
     if router:
         settings["routers"] = located_in(Path.cwd(), router)
-    read, how = suite_of(settings), how_of(settings)
+    read, how = begun_with(settings, kept)
     store = new_store(f"replay-{read.name}", out)
     store.begin(settings)
+    for each, (fit, way) in kept.items():
+        store.keep_fit(each, fit, way)
     carry_out(store, read, how, Screen(json=json), Ends(allow_errors=allow_errors))

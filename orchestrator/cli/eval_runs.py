@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from orchestrator.evals.runner import How, Job
     from orchestrator.evals.store import Done, Store
     from orchestrator.evals.suite import Gates, Suite
+    from orchestrator.evals.systems import Summary
     from orchestrator.render import Screen
 
 __all__ = [
     "SYSTEM_FIELDS",
     "UNMET",
     "Ends",
+    "begun_with",
     "carry_out",
     "code_of",
     "compared",
@@ -83,11 +86,17 @@ def figures_of(found: Report) -> dict[str, object]:
         "run": found.run,
         "head": found.head,
         "suite": found.suite,
-        "systems": [{name: getattr(each, name) for name in SYSTEM_FIELDS} for each in found.systems],
+        "systems": [_row_of(each) for each in found.systems],
         "comparisons": [compared(each) for each in found.comparisons],
         "verdict": found.verdict,
     }
     return figures if found.judge is None else {**figures, "judge": found.judge}
+
+
+def _row_of(each: Summary) -> dict[str, object]:
+    """A system as the issue names its fields, and where it can be said, how sure it is and what that is worth."""
+    row = {name: getattr(each, name) for name in SYSTEM_FIELDS}
+    return row if each.sureness is None else {**row, "sureness": each.sureness}
 
 
 def code_of(found: Report, *, allow_errors: bool) -> int:
@@ -113,11 +122,26 @@ def suite_of(settings: dict[str, object]) -> Suite:
     return read
 
 
+def begun_with(settings: dict[str, object], fitted: Container[str] = ()) -> tuple[Suite, How]:
+    """The suite of a new eval and how it is run, checked before anything is; `fitted` are systems that need no fit."""
+    from orchestrator.evals.fitting import check_fits
+
+    read, how = suite_of(settings), how_of(settings)
+    check_fits(read, how.split, fitted)
+    gates_of(settings, read)
+    return read, how
+
+
 def _with_routers(read: Suite, settings: dict[str, object]) -> Suite:
+    from typing import cast
+
     from orchestrator.evals.suite import Candidate
 
     routers, merges = _texts(settings, "routers"), _texts(settings, "merges")
     plain = settings["analyses"] == 1 and settings["prefer"] == "balanced"
+    read = read.sure_by(
+        cast("str | None", settings.get("confidence")), cast("float | None", settings.get("abstain_below"))
+    )
     if not routers and not merges and plain:
         return read
     fields = {"analyses": settings["analyses"], "prefer": settings["prefer"]}
@@ -235,8 +259,10 @@ def carry_out(
     again: set[tuple[str, str, int]] | None = None,
 ) -> None:
     """Run what is missing, then freeze the choices, score and report."""
+    from orchestrator.evals.fitting import with_fits
     from orchestrator.evals.runner import jobs_of, under_way
 
+    suite = with_fits(suite, store, screen.note)
     singles = bool(store.settings().get("singles")) and suite.recorded is None
     times, errors = store.times(), again or set()
     jobs = [
@@ -316,6 +342,7 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
     """Report on an eval and end the command with its exit code; choices without a head are frozen first."""
     from dataclasses import replace
 
+    from orchestrator.evals.fitting import fit_notes
     from orchestrator.evals.judging import figures_of_judge
     from orchestrator.evals.report import broken_gates, report_of, with_judgements
     from orchestrator.render import document
@@ -330,7 +357,8 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
     )
     broken = (*broken_gates(found, gates), *_behind(store, suite, settings))
     told = judge.lines if judge else ()
-    notes = (*found.notes, *apart_lines(done), *told, *_told_of_replay(settings, suite, done))
+    sure = fit_notes(suite, store.fits())
+    notes = (*found.notes, *sure, *apart_lines(done), *told, *_told_of_replay(settings, suite, done))
     found = replace(found, gates=broken, notes=notes, judge=judge)
     store.keep_report(document(found))
     report_table(found, screen)

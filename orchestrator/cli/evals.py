@@ -11,9 +11,9 @@ from orchestrator.cli.eval_calibrate import calibrate
 from orchestrator.cli.eval_replay import replay
 from orchestrator.cli.eval_runs import (
     Ends,
+    begun_with,
     carry_out,
     compared,
-    gates_of,
     how_of,
     located_in,
     new_store,
@@ -22,7 +22,17 @@ from orchestrator.cli.eval_runs import (
     suite_of,
 )
 from orchestrator.cli.options import FAILED, JsonOption, usd
-from orchestrator.cli.run_options import CassetteOption, PreferName, RecordOption, check_cassette
+from orchestrator.cli.run_options import (
+    AbstainOption,
+    AnalysesOption,
+    CassetteOption,
+    EvalConfidenceOption,
+    PreferName,
+    PreferOption,
+    RecordOption,
+    RoutersOption,
+    check_cassette,
+)
 
 __all__ = ["app"]
 
@@ -54,13 +64,13 @@ MaxCost = Annotated[
 def run(
     suite: Annotated[str, typer.Argument(help="A suite (suite.toml), one that ships, or a file of recorded outcomes.")],
     *,
-    router: Annotated[
-        list[str] | None, typer.Option("--router", help="plan, llm, a model, or module:attr; repeatable.", metavar="R")
-    ] = None,
+    router: RoutersOption = None,
     merge: Annotated[
         list[str] | None, typer.Option("--merge", help="A merge by name or module:attr; repeatable.", metavar="M")
     ] = None,
-    analyses: Annotated[int, typer.Option("--analyses", help="Distinct experts to ask.", min=1, metavar="K")] = 1,
+    analyses: AnalysesOption = "1",
+    confidence: EvalConfidenceOption = None,
+    abstain_below: AbstainOption = None,
     data: Annotated[
         list[Path] | None,
         typer.Option("--data", help="Cases instead of the suite's; repeatable.", metavar="FILE", exists=True),
@@ -74,9 +84,7 @@ def run(
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Cases at the same time.", min=1, metavar="N")] = 8,
     seed: Annotated[int, typer.Option("--seed", help="For everything that is drawn.", metavar="N")] = 0,
     max_cost: MaxCost = None,
-    prefer: Annotated[PreferName, typer.Option("--prefer", help="What money is worth against quality.")] = (
-        PreferName.balanced
-    ),
+    prefer: PreferOption = PreferName.balanced,
     singles: Annotated[
         bool, typer.Option("--singles/--no-singles", help="Run each single expert too, where no outcomes are recorded.")
     ] = True,
@@ -109,6 +117,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run a suite and report: every router beside its baselines, errors in the denominator, a verdict in words."""
+    from orchestrator.evals.candidates import placed_file
     from orchestrator.evals.suite import find_suite
     from orchestrator.render import Screen
 
@@ -119,6 +128,8 @@ def run(
         "routers": located_in(here, router),
         "merges": located_in(here, merge),
         "analyses": analyses,
+        "confidence": placed_file(confidence, here),
+        "abstain_below": abstain_below,
         "data": [str(path.resolve()) for path in data or ()],
         "split": split,
         "limit": limit,
@@ -137,8 +148,7 @@ def run(
         "cassette": None if cassette is None else str(cassette.resolve()),
         "record": record,
     }
-    read, how = suite_of(settings), how_of(settings)
-    gates_of(settings, read)
+    read, how = begun_with(settings)
     store = new_store(read.name, out)
     store.begin(settings)
     carry_out(
@@ -359,6 +369,7 @@ def validate(
     json: JsonOption = False,
 ) -> None:
     """Check a suite with its cases, pool, scorer and systems; nothing is run."""
+    from orchestrator.evals.fitting import check_fits
     from orchestrator.evals.runner import check_systems
     from orchestrator.evals.suite import find_suite, load_suite, suite_schema
     from orchestrator.render import Screen
@@ -370,6 +381,7 @@ def validate(
         raise typer.BadParameter("name a suite, or --schema")
     screen, read = Screen(json=json), load_suite(find_suite(suite), allow_code=allow_code)
     check_systems(read)
+    check_fits(read, "test")
     counts = {split: sum(case.split == split for case in read.cases) for split in ("train", "test")}
     systems = [each.name for each in read.candidates]
     if json:

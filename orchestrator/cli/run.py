@@ -160,6 +160,8 @@ def route(
 
     screen = Screen(json=json)
     orchestrator, asked, _ = built(Wanted.of(context.params, asks=False))
+    if orchestrator.misfit is not None:
+        screen.note(orchestrator.misfit)
     told = orchestrator.explain(asked, goal=goal)
     if json:
         request = told.request
@@ -188,6 +190,8 @@ def _asked(wanted: Wanted, screen: Screen, *, stream: bool, thread: str | None, 
     whom = Conversation(orchestrator, thread) if thread else orchestrator
     if cassette is None:
         _announce(orchestrator, screen)
+    if orchestrator.misfit is not None:
+        screen.note(orchestrator.misfit)
 
     def go(live: LiveRun, listeners: list[Listener]) -> Coroutine[object, object, Decision]:
         note = command_of(wanted) if wanted.durable else None

@@ -107,6 +107,22 @@ AbstainOption = Annotated[
     float | None,
     typer.Option("--abstain-below", help="Escalate a decision of lower confidence.", min=0.0, max=1.0, metavar="P"),
 ]
+RoutersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--router", help="plan, llm, cascade[:P], a model, or module:attr; repeatable.", metavar="R", show_default=False
+    ),
+]
+EvalConfidenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--confidence",
+        help="What scores are worth: a file of `eval calibrate`, fit for one fitted on train, or none; over recorded "
+        "outcomes cascade and auto are fitted unless told otherwise.",
+        metavar="FILE|fit|none",
+        show_default=False,
+    ),
+]
 PreferOption = Annotated[PreferName, typer.Option("--prefer", help="What money is worth against quality.")]
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="USD that the run may spend at most.", metavar="USD", show_default=False)

@@ -9,8 +9,10 @@ from orchestrator.confidence.calibration import (
     ballot_of,
     calibrated,
     check_source,
+    misfit,
     raw_score,
     read_calibration,
+    way_named,
 )
 from orchestrator.confidence.folds import crossfit, fold_of
 from orchestrator.confidence.policy import Policy, believed, cheapest_first, decided, expected, naive, sigma
@@ -38,9 +40,11 @@ __all__ = [
     "expected",
     "fit_posterior",
     "fold_of",
+    "misfit",
     "naive",
     "pattern_of",
     "raw_score",
     "read_calibration",
     "sigma",
+    "way_named",
 ]

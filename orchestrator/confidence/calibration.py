@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -29,8 +29,10 @@ __all__ = [
     "ballot_of",
     "calibrated",
     "check_source",
+    "misfit",
     "raw_score",
     "read_calibration",
+    "way_named",
 ]
 
 Source = Literal["agreement", "p", "posterior", "verbalised"]
@@ -117,9 +119,19 @@ class Calibration(BaseModel):
         score = raw_score(self.source, ballot, self.posterior)
         return None if score is None else self.p(score)
 
+    @property
+    def written(self) -> str:
+        """The text of its file."""
+        return self.model_dump_json(indent=1) + "\n"
+
     def write(self, path: Path) -> None:
         """Keep it as a file."""
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        path.write_text(self.written, encoding="utf-8", newline="\n")
+
+    def knows_nobody(self, experts: Collection[str]) -> bool:
+        """Whether none of these experts is in the tables that its score rests on, so that it says nothing of any."""
+        model = self.posterior if self.source == "posterior" else None
+        return model is not None and not set(model.experts) & set(experts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +243,30 @@ def calibrated(
         system=system,
         answers=tables,
     )
+
+
+def misfit(fitted_for: str, way: str) -> str | None:
+    """What is to be said where confidence was fitted for decisions made another way than `way`; else None."""
+    if fitted_for in ("", way):
+        return None
+    return f"the confidence was fitted for decisions of `{fitted_for}`: in those of `{way}` it may be off"
+
+
+def way_named(router: str = "plan", merge: str | None = None, analyses: int | str = 1) -> str:
+    """A way to decide in a few words, the same ones however it was asked for.
+
+    A merge that goes without saying is not named, an object of one's own goes by its attribute.
+    """
+    word, mark, line = router.partition(":")
+    if word == "cascade" and mark:
+        router = f"cascade:{float(line):g}"
+    elif mark:
+        router = router.rpartition(":")[2]
+    if merge is not None and ":" in merge and not merge.startswith("vote:"):
+        merge = merge.rpartition(":")[2]
+    usual = "first" if analyses == 1 else "vote" if isinstance(analyses, int) else None
+    named = None if merge == usual and router == "plan" else merge
+    return " ".join(each for each in (router, named, f"x{analyses}") if each)
 
 
 def read_calibration(path: Path | str) -> Calibration:

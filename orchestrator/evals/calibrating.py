@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
+from orchestrator.budget import Budget
 from orchestrator.confidence import (
     NONE,
     OPEN,
@@ -19,6 +20,7 @@ from orchestrator.confidence import (
     crossfit,
     fit_posterior,
     raw_score,
+    way_named,
 )
 from orchestrator.confidence.calibration import Pair
 from orchestrator.confidence.curves import Method
@@ -30,6 +32,7 @@ from orchestrator.messages import Decision, Reply
 from orchestrator.pipeline import Orchestrator
 from orchestrator.pool import Pool
 from orchestrator.providers.recorded import RecordedFile, repriced
+from orchestrator.routers import Router, RouterFunction, as_router
 from orchestrator.trace.events import AttemptStarted, Event, Replied
 from orchestrator.weights import Rates
 
@@ -40,15 +43,18 @@ __all__ = ["Decided", "Decider", "Way", "calibrate", "calibrate_done", "decide",
 class Way:
     """How decisions are made."""
 
-    router: str | None = None
+    router: Router | RouterFunction | str | None = None
     merge: str | None = None
     analyses: int | str = 1
     rates: Rates = field(default_factory=Rates)
+    budget: Budget = field(default_factory=Budget)
+    """Of each decision."""
 
     @property
     def name(self) -> str:
         """The way in a few words."""
-        return " ".join(str(each) for each in (self.router or "plan", self.merge, f"x{self.analyses}") if each)
+        given = self.router or "plan"
+        return way_named(given if isinstance(given, str) else as_router(given).name, self.merge, self.analyses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,9 @@ class Decider:
             Pool([*file.pool.models.values(), *file.pool.agents.values()], name=file.pool.name),
             router=router,
             merge=way.merge,
-            analyses=1 if router is not None else way.analyses,
+            analyses=way.analyses if isinstance(way.analyses, int) else 1,
             prefer=way.rates,
+            budget=way.budget,
             providers={"recorded": file.provider()},
             health=Health(monotonic),
             confidence=calibration,
@@ -177,7 +184,9 @@ class _Scorer:
         self._file = means_from(file, set(others))
         self._source: Source = source
         self._posterior = learnt(file, others)
-        stub = calibrated([("", 0.5, 0.5)], "p", posterior=self._posterior)
+        # a threshold is held to the joint model's own chances, since their curve is what is being fitted
+        stub = calibrated([("", 0.0, 0.0)], "posterior", posterior=self._posterior)
+        stub = stub.model_copy(update={"knots": ((0.0, 0.0), (1.0, 1.0))})
         self._decider = Decider(self._file, way, stub)
 
     def pair(self, case: str) -> Pair | None:
@@ -188,12 +197,21 @@ class _Scorer:
         return None if score is None else (case, score, made.right)
 
 
-def calibrate_done(done: Sequence[tuple[Done, float]], *, method: Method = "isotonic", data: str = "") -> Calibration:
-    """What agreement is worth, from finished cases of an eval with their scores; raises `ConfigError` without any."""
+def calibrate_done(
+    done: Sequence[tuple[Done, float]],
+    *,
+    method: Method = "isotonic",
+    data: str = "",
+    ways: Mapping[str, str] | None = None,
+) -> Calibration:
+    """What agreement is worth, from finished cases of an eval with their scores; raises `ConfigError` without any.
+
+    `ways` says how systems decide, by their names.
+    """
     pairs: list[Pair] = []
     for each, score in done:
         asked = len(each.consulted)
         if each.error is None and each.support and asked > 1:
             pairs.append((f"{each.case}#{each.repeat}", len(set(each.support) & set(each.consulted)) / asked, score))
-    systems = sorted({each.system for each, _ in done})
+    systems = sorted({(ways or {}).get(each.system, each.system) for each, _ in done})
     return calibrated(pairs, "agreement", method=method, data=data, system=", ".join(systems))

@@ -38,6 +38,8 @@ LEVEL = 0.95
 SHOWN_LEAKS = 3
 NEEDS_MATRIX = ("best-single", "zero-router", "train-means", "task-means", "knn", "oracle", "placebo:ROUTER")
 """Baselines that rest on what every model gave on train."""
+SEQUENTIAL = "it goes by the replies that came, so there are no predictions that could be dealt"
+SEVERAL = "it asks several experts, so there are no choices of one that could be dealt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,9 @@ def result_of(done: Done, case: EvalCase, suite: Suite) -> Result:
         asked=dict.fromkeys(done.support[:1] or done.consulted[-1:], 1.0),
         repeats=(suite.recorded.cases[case.id].repeats or "") if suite.recorded else "",
         error=done.error is not None or found.error,
+        answered=done.error is None and not found.error and done.status != "escalated",
+        abstained=done.abstained,
+        confidence=done.confidence,
         seconds=done.seconds,
         control_calls=done.control_calls,
         reroutes=done.reroutes,
@@ -141,7 +146,8 @@ def report_of(
         beside, found, words = [each for each in systems if each.kind == "baseline"], list[Evidence](), None
         left_out = [LeftOut(name, "needs an outcome matrix of recorded replies") for name in NEEDS_MATRIX]
     else:
-        beside, found, left_out = _beside(routers, suite.recorded, {each.case for each in finished}, split, seed)
+        ids = {each.case for each in finished}
+        beside, found, left_out = _beside(routers, suite.recorded, ids, split, seed, choiceless=_choiceless(suite))
         words = verdict(found)
     comparisons = _comparisons(routers, beside, against, seed)
     told = words.text if words else _plain_verdict(routers, beside, seed)
@@ -181,7 +187,13 @@ def _systems(finished: list[Done], cases: Mapping[str, EvalCase], suite: Suite) 
 
 
 def _beside(
-    routers: list[System], recorded: RecordedFile, ids: set[str], split: Split, seed: int
+    routers: list[System],
+    recorded: RecordedFile,
+    ids: set[str],
+    split: Split,
+    seed: int,
+    *,
+    choiceless: Mapping[str, str],
 ) -> tuple[list[System], list[Evidence], list[LeftOut]]:
     """The baselines and placebos that go with the routers, and what the routers are judged by."""
     matrix = matrix_of(recorded)
@@ -190,8 +202,15 @@ def _beside(
     baselines = Baselines(train, test, seed)
     beside = list[System]()
     left_out = list[LeftOut]()
-    judged = [_evidence(each, baselines, test, len(routers), seed) for each in routers]
-    for each in [*baselines.every(), *(_placebo(router, test) for router in routers)]:
+    level = 1 - (1 - LEVEL) / max(1, len(routers))
+    judged, placebos = list[Evidence](), list[System | LeftOut]()
+    for router in routers:
+        choices = None if router.name in choiceless else _choices(router, test)
+        why = choiceless.get(router.name, SEVERAL)
+        judged.append(evidence(router, baselines, by=choices, seed=seed, level=level, no_placebo=why))
+        label = f"placebo:{router.name}"
+        placebos.append(LeftOut(label, why) if choices is None else placebo_system(router.name, choices, test))
+    for each in [*baselines.every(), *placebos]:
         if isinstance(each, LeftOut):
             left_out.append(each)
         elif each.results:
@@ -199,16 +218,10 @@ def _beside(
     return beside, judged, left_out
 
 
-def _evidence(router: System, baselines: Baselines, test: Matrix, routers: int, seed: int) -> Evidence:
-    level = 1 - (1 - LEVEL) / max(1, routers)
-    return evidence(router, baselines, by=_choices(router, test), seed=seed, level=level)
-
-
-def _placebo(router: System, test: Matrix) -> System | LeftOut:
-    choices = _choices(router, test)
-    if choices is None:
-        return LeftOut(f"placebo:{router.name}", "it asked several experts, so its choices cannot be dealt")
-    return placebo_system(router.name, choices, test)
+def _choiceless(suite: Suite) -> dict[str, str]:
+    """Why systems have made no choices that could be dealt, by their names."""
+    several = {each.name: SEVERAL for each in suite.candidates if each.asks_several}
+    return several | {each.name: SEQUENTIAL for each in suite.candidates if each.sequential(suite.pool.models)}
 
 
 def _choices(router: System, test: Matrix) -> list[str | None] | None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
 
 from orchestrator.budget import Budget
 from orchestrator.errors import ConfigError, OrchestratorError
 from orchestrator.evals.assertions import broken_assertions, called
 from orchestrator.evals.calls import CallFile, KeptCalls, Pace, PacedProvider
+from orchestrator.evals.candidates import check_names
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.cassettes import KeptReplies, call_path
+from orchestrator.evals.fitting import Rulings, stand_ins
 from orchestrator.evals.matrix import Split
-from orchestrator.evals.named import own_object
 from orchestrator.evals.purse import QUESTION_CAP, Paid, Purse
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Candidate, Limit, Suite
@@ -27,7 +27,7 @@ from orchestrator.pipeline.parts import doors
 from orchestrator.pool import Agent, Pool
 from orchestrator.providers import Provider, ReplayProvider
 from orchestrator.trace import read_trace
-from orchestrator.trace.events import Event
+from orchestrator.trace.events import Event, Merged
 
 __all__ = ["How", "Job", "check_systems", "jobs_of", "run_jobs", "single_experts", "under_way"]
 
@@ -167,10 +167,13 @@ def under_way(job: Job, store: Store, times: Mapping[tuple[str, str, int], int])
 def check_systems(suite: Suite) -> None:
     """Refuse systems that cannot run over the suite's pool; raises `ConfigError` with file and field."""
     doors_there, cap = _recorded_door(suite), None if suite.recorded else QUESTION_CAP
+    check_names(suite.candidates, suite.path)
+    suite = stand_ins(suite)
     for place, each in enumerate(suite.candidates):
         try:
             _check_texts(each, suite)
-            _orchestrator(suite, Job(each.name, each, suite.pool, suite.cases[0], 0), doors_there, cap, None)
+            job = Job(each.name, each, suite.pool, suite.cases[0], 0)
+            _orchestrator(suite, job, doors_there, cap, None, rulings=Rulings(suite))
         except ConfigError as error:
             field = f"systems[{place}]" + (f".{error.field}" if error.field else "")
             raise ConfigError(
@@ -182,13 +185,13 @@ def _check_texts(each: Candidate, suite: Suite) -> None:
     """Refuse what needs to read replies where none are recorded (SEMANTICS §10)."""
     if suite.recorded is None or suite.recorded.answers:
         return
-    if each.merge not in (None, "first") or each.analyses > 1:
+    if each.merge not in (None, "first") or each.analyses != 1:
         raise ConfigError(
             f"`{each.merge or 'vote'}` needs texts: the recorded outcomes hold no responses",
             field="merge",
             expected="`first` and one analysis, or a file with responses",
         )
-    if each.router in ("llm", *suite.pool.models):
+    if each.router in ("llm", *suite.pool.models) or each.sequential(suite.pool.models):
         raise ConfigError(
             f"`{each.router}` needs texts: the recorded outcomes hold no responses",
             field="router",
@@ -205,27 +208,30 @@ def _recorded_door(suite: Suite) -> dict[str, Provider]:
 
 
 def _orchestrator(
-    suite: Suite, job: Job, providers: Mapping[str, Provider], cap: Decimal | None, path: Path | None
+    suite: Suite,
+    job: Job,
+    providers: Mapping[str, Provider],
+    cap: Decimal | None,
+    path: Path | None,
+    *,
+    rulings: Rulings,
 ) -> Orchestrator:
     """A new one for each case: what was learnt of health in one must not change another (SEMANTICS §10)."""
     candidate = job.candidate
     return Orchestrator(
         job.pool,
-        router=cast("str", _router(candidate.router, ("plan", "llm", *suite.pool.models))),
+        router=rulings.router(job.system, candidate, job.pool),
         merge=candidate.merge,
         budget=Budget(usd=cap, seconds=suite.seconds),
-        analyses=candidate.analyses,
+        analyses=candidate.analyses if isinstance(candidate.analyses, int) else 1,
+        confidence=suite.fits.get(job.system),
+        abstain_below=candidate.abstain_below,
         prefer=candidate.prefer,
         providers=providers or None,
         resources=suite.resources,
         trace=path or False,
         seed=job.seed,
     )
-
-
-def _router(name: str, known: Sequence[str]) -> object:
-    """A router that is known by its name, or one of somebody's own."""
-    return name if name in known else own_object(name, "router", known)
 
 
 @dataclass(slots=True)
@@ -242,6 +248,10 @@ class _Runner:
     """Of an earlier eval, where nobody is to be called."""
     texts: bool = True
     """Whether replies are texts; else only who gave them is known."""
+    rulings: Rulings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rulings = Rulings(self.suite)
 
     async def done(self, job: Job) -> Done:
         """One case, within what is left for the whole eval."""
@@ -261,7 +271,7 @@ class _Runner:
         paid, events = Paid(), list[Event]()
         path = self._trace(job)
         doors = self._doors(job, file)
-        orchestrator = _orchestrator(self.suite, job, doors, cap, path)
+        orchestrator = _orchestrator(self.suite, job, doors, cap, path, rulings=self.rulings)
         made = await _made(orchestrator, job, [paid, events.append], file)
         if isinstance(made, Decision):
             return self._decided(job, made, events, paid, path)
@@ -304,6 +314,8 @@ class _Runner:
             broken=broken_assertions(job.case.expect, decision, events),
             apart=paid.apart,
             error=next((each for each in decision.reasons if each.startswith("limit:")), None) if limited else None,
+            confidence=decision.confidence,
+            abstained=any(isinstance(each, Merged) and each.abstained is not None for each in events),
             head=decision.head,
             trace=self._place(path),
         )

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from platformdirs import user_state_path
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from orchestrator.confidence import Calibration, read_calibration
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.evals.judge import Judgement
 from orchestrator.trace import read_trace
 from orchestrator.trace import verify as verify_trace
 
-__all__ = ["Choice", "Done", "Store", "evals_folder", "find_eval", "run_names"]
+__all__ = ["Choice", "Done", "Fit", "Store", "evals_folder", "find_eval", "run_names"]
 
 GENESIS = "0" * 64
 Kept = TypeVar("Kept", bound=BaseModel)
@@ -61,6 +62,10 @@ class Done(BaseModel):
     """USD known to have gone to `expert`, `router`, `merge`, to `failed` tries, and to tries `lost` in a crash."""
     error: str | None = None
     """What went wrong where there is no decision to score."""
+    confidence: float | None = None
+    """How sure the decision is; None where nothing is known of that."""
+    abstained: bool = False
+    """Whether there was a decision that was not sure enough to be given."""
     head: str | None = None
     """Of the trace."""
     trace: str | None = None
@@ -85,6 +90,30 @@ class Choice(BaseModel):
     result: str
     """SHA-256 of the whole result, so that no answer and no cost can be exchanged afterwards."""
     prev: str = Field(min_length=64, max_length=64)
+
+
+class Fit(BaseModel):
+    """What a system goes by, as the settings of an eval name it: a file beside the results, and how it came to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    """Below the eval's folder."""
+    sha256: str
+    """Of the file."""
+    data_sha256: str
+    """Of the train data."""
+    data: str
+    system: str
+    """The way to decide that it was fitted for."""
+    way: str
+    """The way to decide that goes by it."""
+    source: str
+    method: str
+    n: int
+
+
+_FITS: TypeAdapter[dict[str, Fit]] = TypeAdapter(dict[str, Fit])
 
 
 @dataclass(slots=True)
@@ -114,6 +143,34 @@ class Store:
     def change(self, **settings: object) -> None:
         """Go on under other settings."""
         self._replace("settings.json", json.dumps({**self.settings(), **settings}, indent=1) + "\n")
+
+    def fits(self) -> dict[str, Fit]:
+        """What systems go by, by their names."""
+        return _FITS.validate_python(self.settings().get("fits") or {})
+
+    def keep_fit(self, name: str, found: Calibration, way: str) -> None:
+        """Keep what a system goes by beside the results, and its hash among the settings."""
+        text = found.written
+        digest = sha256(text.encode()).hexdigest()
+        (self.folder / "confidence").mkdir(exist_ok=True)
+        file = f"confidence/{digest[:16]}.json"
+        self._replace(file, text)
+        told = {part: getattr(found, part) for part in ("data_sha256", "data", "system", "source", "method", "n")}
+        fit = Fit(file=file, sha256=digest, way=way, **told)
+        kept = {**self.fits(), name: fit}
+        self.change(fits={each: kept[each].model_dump() for each in sorted(kept)})
+
+    def fit(self, name: str) -> Calibration:
+        """What a system goes by; raises `ConfigError` where it is not what the eval was run with."""
+        fit = self.fits()[name]
+        if self._changed(fit):
+            expected = "the file that the eval was begun with; a new eval fits anew"
+            raise ConfigError("was changed, or is gone", file=shown(self.folder / fit.file), expected=expected)
+        return read_calibration(self.folder / fit.file)
+
+    def _changed(self, fit: Fit) -> bool:
+        path = self.folder / fit.file
+        return not path.is_file() or sha256(path.read_bytes()).hexdigest() != fit.sha256
 
     def add(self, done: Done) -> None:
         """Keep a finished case; it is on its way to the disk before this returns."""
@@ -210,6 +267,11 @@ class Store:
         for key, each in sorted(done.items()):
             faults += self._held(each, choices.get(key))
         faults += [f"{key[0]}, case {key[1]}: its result is gone" for key in sorted(choices.keys() - done.keys())]
+        faults += [
+            f"{name}: its confidence ({fit.file}) was changed"
+            for name, fit in self.fits().items()
+            if self._changed(fit)
+        ]
         return faults
 
     def frozen_head(self) -> str:

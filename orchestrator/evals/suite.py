@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from orchestrator.confidence import Calibration
 from orchestrator.content import builtin, read_toml, shown
 from orchestrator.errors import ConfigError, nearest
+from orchestrator.evals.candidates import Candidate, Confidence, Line, placed, placed_file
 from orchestrator.evals.cases import EvalCase
 from orchestrator.evals.code import Code
 from orchestrator.evals.judge import Judge
 from orchestrator.evals.loaders import CASE_LOADERS, OUTCOME_LOADERS, load_outcomes
 from orchestrator.evals.matrix import Split
-from orchestrator.evals.named import located, own_object, short_name
+from orchestrator.evals.named import located, own_object
 from orchestrator.evals.scorers import SCORERS, Scorer, as_scorer, scorer_named
 from orchestrator.pool import Pool, load_folder, load_pool
 from orchestrator.pool.descriptors import checked
@@ -43,25 +45,6 @@ RECORDED = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".json", ".json.gz")
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Candidate(_Table):
-    """A way to decide that an eval runs: a router, a merge and how many analyses."""
-
-    router: str = "plan"
-    """`plan`, `llm`, the name of a model, or `package.module:attribute`."""
-    merge: str | None = None
-    """A merge by name or `package.module:attribute`; the router's own where left out."""
-    analyses: int = Field(default=1, ge=1)
-    prefer: Literal["quality", "balanced", "cheap"] = "balanced"
-
-    @property
-    def name(self) -> str:
-        """How reports call it; of an object in a file, without the file's folder."""
-        parts = [short_name(each) for each in (self.router, self.merge) if each]
-        parts += [f"x{self.analyses}"] if self.analyses > 1 else []
-        parts += [self.prefer] if self.prefer != "balanced" else []
-        return "+".join(parts)
 
 
 class Gates(_Table):
@@ -105,6 +88,10 @@ class _Head(_Table):
     """USD that a question may cost."""
     seconds: float | None = Field(default=None, gt=0)
     """Seconds that a question may take."""
+    confidence: Confidence | None = None
+    """Of every system that names none of its own: a file of `orchestrator eval calibrate`, `fit`, or `none`."""
+    abstain_below: Line | None = None
+    """Of every system that names none of its own: a decision of lower confidence becomes an escalation."""
 
 
 class _File(_Table):
@@ -133,6 +120,11 @@ class Suite:
     resources: Resources = field(default_factory=Resources)
     budget: Decimal | None = None
     seconds: float | None = None
+    confidence: str | None = None
+    """Of every system that names none of its own: `fit`, `none`, or a file by its whole path."""
+    abstain_below: float | None = None
+    fits: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
+    """What systems go by, by their names."""
 
     def part(self, split: Split) -> tuple[EvalCase, ...]:
         """The cases of a split; raises `ConfigError` where there are none."""
@@ -141,9 +133,30 @@ class Suite:
             raise ConfigError(f"holds no {split} cases", file=self.path, field="split", expected="another --split")
         return found
 
+    def sure_by(self, confidence: str | None, abstain_below: float | None) -> Suite:
+        """The suite with this in the place of what it and its systems say of confidence; None changes nothing."""
+        given = {"confidence": confidence, "abstain_below": abstain_below}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        candidates = tuple(each.model_copy(update=wanted) for each in self.candidates)
+        return replace(
+            self,
+            candidates=candidates,
+            confidence=confidence or self.confidence,
+            abstain_below=self.abstain_below if abstain_below is None else abstain_below,
+        )
+
     def with_candidates(self, candidates: Sequence[Candidate]) -> Suite:
-        """The suite with other systems."""
-        return replace(self, candidates=tuple(candidates)) if candidates else self
+        """The suite with other systems; what they do not say of confidence the suite says."""
+        found = [
+            each.model_copy(
+                update={
+                    "confidence": each.confidence or self.confidence,
+                    "abstain_below": self.abstain_below if each.abstain_below is None else each.abstain_below,
+                }
+            )
+            for each in candidates
+        ]
+        return replace(self, candidates=tuple(found)) if found else self
 
 
 def find_suite(name: str) -> Path:
@@ -192,13 +205,14 @@ def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = Fals
         suite,
         path=file,
         description=head.description,
-        candidates=_placed(read.systems, here) or (Candidate(),),
         gates=read.gates,
         limits=read.limits,
         resources=Resources(docs=docs, tables=tuple(here / name for name in head.tables)),
         budget=None if head.budget is None else Decimal(str(head.budget)),
         seconds=head.seconds,
-    )
+        confidence=placed_file(head.confidence, here),
+        abstain_below=head.abstain_below,
+    ).with_candidates(placed(read.systems, here) or (Candidate(),))
 
 
 def recorded_suite(
@@ -292,16 +306,6 @@ def _scorer(head: _Head, here: Path, file: str, *, allow_code: bool) -> Scorer:
         raise ConfigError(
             error.problem, file=file, field=field, expected=error.expected, suggestion=error.suggestion
         ) from error
-
-
-def _placed(candidates: Sequence[Candidate], here: Path) -> tuple[Candidate, ...]:
-    """The candidates, their objects found from the suite's folder."""
-    return tuple(
-        each.model_copy(
-            update={"router": located(each.router, here), "merge": each.merge and located(each.merge, here)}
-        )
-        for each in candidates
-    )
 
 
 def _check_references(suite: Suite, paths: Sequence[Path]) -> None:

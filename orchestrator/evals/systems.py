@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Literal
 
-from orchestrator.evals.metrics import cost_per_correct, cost_per_question, percentile
+from orchestrator.evals.metrics import auroc, calibration_error, cost_per_correct, cost_per_question, percentile
 from orchestrator.evals.stats import Interval, clustered_interval, mean, mean_interval
 
-__all__ = ["Kind", "LeftOut", "Result", "Summary", "System", "pooled", "summarise"]
+__all__ = ["Kind", "LeftOut", "Result", "Summary", "Sureness", "System", "pooled", "summarise"]
 
 Kind = Literal["router", "baseline"]
 
@@ -37,6 +37,12 @@ class Result:
     seconds: float | None = None
     control_calls: int = 0
     reroutes: int = 0
+    answered: bool = True
+    """Whether there is a decision: no error, and no escalation."""
+    abstained: bool = False
+    """Whether there was a decision that was not sure enough to be given."""
+    confidence: float | None = None
+    """How sure it is of its decision; None where nothing is known of that."""
 
     @property
     def cluster(self) -> str:
@@ -68,6 +74,25 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sureness:
+    """How sure a system is of its decisions, and what that is worth."""
+
+    abstained: int
+    """Decisions that were not sure enough to be given; each is a failure, unless the case asks to be escalated."""
+    answered: int
+    coverage: float
+    """Share of all results that are a decision."""
+    score_answered: float | None
+    """Mean score of the decisions alone; None where there is none."""
+    n: int
+    """Decisions that carry a confidence; the two figures below are over these."""
+    ece: float | None
+    """Expected calibration error."""
+    auroc: float | None
+    """The chance that a right decision is surer than a wrong one; None where all or none are right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The row of a report; costs are USD, None where unknown."""
 
@@ -89,6 +114,8 @@ class Summary:
     shares: Mapping[str, float]
     """How often each model answered, as shares that add up to 1."""
     note: str = ""
+    sureness: Sureness | None = None
+    """None where no decision carries a confidence, and none was held back."""
 
 
 def summarise(system: System, *, seed: int = 0, level: float = 0.95) -> Summary:
@@ -114,6 +141,25 @@ def summarise(system: System, *, seed: int = 0, level: float = 0.95) -> Summary:
         latency_p95=percentile(seconds, 0.95),
         shares=_shares(results),
         note=system.note,
+        sureness=_sureness(results),
+    )
+
+
+def _sureness(results: Sequence[Result]) -> Sureness | None:
+    abstained = sum(each.abstained for each in results)
+    given = [each for each in results if each.answered]
+    sure = [(each.confidence, each.score) for each in given if each.confidence is not None]
+    if not (abstained or sure):
+        return None
+    stated, right = [p for p, _ in sure], [score for _, score in sure]
+    return Sureness(
+        abstained=abstained,
+        answered=len(given),
+        coverage=len(given) / len(results),
+        score_answered=mean([each.score for each in given]) if given else None,
+        n=len(sure),
+        ece=calibration_error(stated, right) if sure else None,
+        auroc=auroc(stated, right),
     )
 
 

@@ -53,6 +53,8 @@ class Evidence:
     placebo: Placebo | None
     placebo_in_task: Placebo | None
     """None where cases carry no task label, or choices are unknown."""
+    no_placebo: str = ""
+    """Why there is no placebo at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,18 @@ class Verdict:
 
 
 def evidence(
-    router: System, baselines: Baselines, *, by: Swept | Choice | None = None, seed: int = 0, level: float = 0.95
+    router: System,
+    baselines: Baselines,
+    *,
+    by: Swept | Choice | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    no_placebo: str = "",
 ) -> Evidence:
     """Weigh a router's results on the test cases of `baselines`.
 
-    `by` is its knob, or whom it chose for each test case; without it there is no placebo. Raises `ConfigError` where
+    `by` is its knob, or whom it chose for each test case; without it there is no placebo, and `no_placebo` says why.
+    Raises `ConfigError` where
     the router and the best single model share no case.
     """
     test = baselines.test
@@ -89,6 +98,7 @@ def evidence(
         over_zero_curve=gain_over_zero_curve(swept, baselines, seed=seed, level=level) if swept and knob else None,
         placebo=swept and placebo(swept, test, "all", seed=seed),
         placebo_in_task=swept and placebo(swept, test, "task", seed=seed),
+        no_placebo=no_placebo if swept is None else "",
     )
 
 
@@ -230,7 +240,9 @@ def _in_favour(each: Evidence) -> list[str]:
     else:
         reasons.append("costs are not recorded, so nothing is said of the zero router")
     within = each.placebo_in_task
-    if within is None:
+    if each.no_placebo:
+        reasons.append(f"it has no placebo: {each.no_placebo}")
+    elif within is None:
         reasons.append("the cases carry no task label to compare with")
     elif within.p < ALPHA:
         reasons.append(f"it knows more than the task label (p {within.p:.3f})")

@@ -31,9 +31,11 @@ from orchestrator.pipeline.parts import (
     confidence_of,
     doors,
     merge_of,
+    misfit_of,
     monitors_of,
     router_of,
     spenders,
+    warn_of,
 )
 from orchestrator.pipeline.running import ran, resumed
 from orchestrator.pipeline.storage import Checkpointer
@@ -114,8 +116,7 @@ class Orchestrator:
         abstain_below: float | None = None,
         checkpointer: Checkpointer | None = None,
     ) -> None:
-        members = pool if isinstance(pool, Pool) else Pool(pool)
-        clocks = clocks or Clocks()
+        members, clocks = pool if isinstance(pool, Pool) else Pool(pool), clocks or Clocks()
         tools = bind(members, provide)
         facilities = Facilities(
             members,
@@ -128,7 +129,7 @@ class Orchestrator:
         )
         for name in sorted({agent.model for agent in members.agents.values() if agent.model}):
             facilities.provider_of(members.models[name])
-        graph, fitted = graph_of(members), confidence_of(confidence, abstain_below)
+        graph, fitted = graph_of(members), confidence_of(confidence, abstain_below, members)
         ruling, merging = router_of(router, members, analyses, fitted), merge_of(merge, members)
         budget = budget_of(budget, spenders(members, ruling, merging, facilities.providers))
         check_prices(facilities.providers, budget)
@@ -154,6 +155,7 @@ class Orchestrator:
             abstain_below=abstain_below,
             checkpointer=None if checkpointer is None else checked_checkpointer(checkpointer, trace, content=content),
         )
+        warn_of(self.misfit)
 
     @property
     def pool(self) -> Pool:
@@ -170,6 +172,12 @@ class Orchestrator:
         """Models that a run may have to pay for."""
         settings = self._settings
         return spenders(self.pool, settings.router, settings.merge, settings.facilities.providers)
+
+    @property
+    def misfit(self) -> str | None:
+        """What is to be said where its calibration was fitted for decisions made another way; else None."""
+        had = self._settings
+        return misfit_of(had.confidence, had.router, had.merge, had.analyses)
 
     @property
     def health(self) -> Health:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from orchestrator.budget import Budget
-from orchestrator.confidence import Calibration, read_calibration
+from orchestrator.confidence import Calibration, misfit, read_calibration, way_named
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.merge import ASKING, AskingMerge, MergeFunction, MergeRule, as_merge, found_merge
 from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
@@ -43,9 +43,11 @@ __all__ = [
     "confidence_of",
     "doors",
     "merge_of",
+    "misfit_of",
     "monitors_of",
     "router_of",
     "spenders",
+    "warn_of",
 ]
 
 SAFE_BUDGET = Decimal("0.10")
@@ -216,14 +218,46 @@ def check_responses(providers: Mapping[str, Provider]) -> None:
         )
 
 
-def confidence_of(given: Calibration | Path | str | None, abstain_below: float | None) -> Calibration | None:
-    """The calibration, or the one in a file; raises `ConfigError` where there is none to abstain by."""
-    if abstain_below is None or given is not None:
-        if abstain_below is not None and not 0 <= abstain_below <= 1:
-            raise ConfigError(f"cannot be {abstain_below:g}", field="abstain_below", expected="a number from 0 to 1")
-        return read_calibration(given) if isinstance(given, (str, Path)) else given
-    raise ConfigError(
-        "there is no confidence to go by",
-        field="abstain_below",
-        expected="a calibration beside it: `confidence`, a file that `orchestrator eval calibrate` wrote",
-    )
+def confidence_of(
+    given: Calibration | Path | str | None, abstain_below: float | None, pool: Pool
+) -> Calibration | None:
+    """The calibration, or the one in a file; raises `ConfigError` where there is none to abstain by, or none of use."""
+    if abstain_below is not None and given is None:
+        raise ConfigError(
+            "there is no confidence to go by",
+            field="abstain_below",
+            expected="a calibration beside it: `confidence`, a file that `orchestrator eval calibrate` wrote",
+        )
+    if abstain_below is not None and not 0 <= abstain_below <= 1:
+        raise ConfigError(f"cannot be {abstain_below:g}", field="abstain_below", expected="a number from 0 to 1")
+    found = read_calibration(given) if isinstance(given, (str, Path)) else given
+    if found is not None and found.knows_nobody(pool.agents):
+        expected = f"one that was fitted for experts of the pool `{pool.name}`"
+        raise ConfigError(
+            f"none of the experts is known to it: it is of {found.data}", field="confidence", expected=expected
+        )
+    return found
+
+
+def misfit_of(fitted: Calibration | None, router: Router, merge: MergeRule | None, analyses: int) -> str | None:
+    """What is to be said where a calibration was fitted for decisions made another way than by these; else None."""
+    if fitted is None:
+        return None
+    merging = None if merge is None else merge.name
+    name, width = router.name, cast("Analyses", analyses)
+    match router:
+        case CascadeRouter(threshold=float(line)):
+            name = f"cascade:{line:g}"
+        case WidthRouter():
+            name, width = "plan", "auto"
+        case BallotRouter(voters=voters):
+            name, width = "plan", f"auto:{voters}"
+        case _:
+            pass
+    return misfit(fitted.system, way_named(name, merging, width))
+
+
+def warn_of(misfit: str | None) -> None:
+    """Say that a calibration was fitted for other decisions, where it was."""
+    if misfit is not None:
+        _log.warning("%s", misfit)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from orchestrator.evals.judge import Judgement
     from orchestrator.evals.report import Report
     from orchestrator.evals.store import Done
-    from orchestrator.evals.systems import Summary
+    from orchestrator.evals.systems import Summary, Sureness
     from orchestrator.render.screen import Screen
 
-__all__ = ["EvalBar", "apart_lines", "report_table"]
+__all__ = ["EvalBar", "apart_lines", "report_table", "sure_lines"]
 
 WENT_TO = {
     "expert": "for experts",
@@ -58,6 +58,8 @@ def report_table(report: Report, screen: Screen) -> None:
         for each in report.comparisons:
             interval = f"[{each.ci.low:+.4f}, {each.ci.high:+.4f}]"
             screen.answer(f"{each.a} − {each.b}: {each.delta:+.4f} {interval}, p {each.p_adjusted:.3f} ({each.test})")
+        for line in sure_lines(report.systems):
+            screen.answer(line)
     for left in report.left_out:
         screen.note(f"left out: {left.name}: {left.reason}")
     for note in report.notes:
@@ -67,6 +69,20 @@ def report_table(report: Report, screen: Screen) -> None:
     screen.note(f"run {report.run} · head {report.head}")
     if not screen.json:
         screen.answer(report.verdict)
+
+
+def sure_lines(systems: Iterable[Summary]) -> list[str]:
+    """How sure each system is of its decisions and what that is worth, in words; nothing of those who do not say."""
+    return [f"{each.name}: {_sure(each.sureness, each.n)}" for each in systems if each.sureness is not None]
+
+
+def _sure(found: Sureness, n: int) -> str:
+    right = "" if found.score_answered is None else f", score {found.score_answered:.4f} among these"
+    told = f"abstained {found.abstained}; answered {found.answered} of {n} (coverage {found.coverage:.4f}){right}"
+    if found.ece is None:
+        return told
+    ranked = "not defined, all or none are right" if found.auroc is None else f"{found.auroc:.4f}"
+    return f"{told}; confidence of {found.n}: ECE {found.ece:.4f}, AUROC {ranked}"
 
 
 def apart_lines(done: Iterable[Done]) -> list[str]:

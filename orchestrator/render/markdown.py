@@ -27,6 +27,8 @@ def markdown(report: Report) -> str:
         "## Systems",
         _table(_SYSTEMS, [_system(each) for each in report.systems]),
     ]
+    sure = [_sure(each) for each in report.systems if each.sureness is not None]
+    parts += ["## Confidence", _table(_SURE, sure)] if sure else []
     if report.comparisons:
         parts += ["## Comparisons", _table(_COMPARISONS, [_compared(each) for each in report.comparisons])]
     parts += _listed("Reasons", report.reasons)
@@ -41,6 +43,7 @@ _SYSTEMS = (
     *("control calls", "reroutes", "p50", "p95", "answered by"),
 )
 _COMPARISONS = ("a", "b", "score", "95 %", "p", "test", "USD per question", "in words")
+_SURE = ("system", "abstained", "answered", "coverage", "score of the answered", "with confidence", "ECE", "AUROC")
 SHARES = 3
 """Models that are named in a cell."""
 
@@ -62,6 +65,22 @@ def _system(each: Summary) -> tuple[str, ...]:
         _number(each.latency_p50, ".3f", " s", unknown=""),
         _number(each.latency_p95, ".3f", " s", unknown=""),
         ", ".join(shares[:SHARES]) + more,
+    )
+
+
+def _sure(each: Summary) -> tuple[str, ...]:
+    found = each.sureness
+    if found is None:
+        return ()
+    return (
+        each.name,
+        str(found.abstained),
+        str(found.answered),
+        f"{found.coverage:.4f}",
+        _number(found.score_answered, ".4f", unknown=""),
+        str(found.n),
+        _number(found.ece, ".4f", unknown=""),
+        _number(found.auroc, ".4f", unknown=""),
     )
 
 

@@ -19,6 +19,7 @@ from orchestrator.render.page.sections import (
     plot_section,
     remarks_section,
     shares_section,
+    sureness_section,
     systems_section,
 )
 from orchestrator.render.page.tags import tag, text
@@ -34,6 +35,7 @@ def page(shown: Shown) -> str:
         head(shown),
         plot_section(shown),
         systems_section(shown),
+        sureness_section(shown),
         comparisons_section(shown),
         domains_section(shown),
         shares_section(shown),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator.evals.comparison import Comparison
-from orchestrator.evals.systems import Summary
+from orchestrator.evals.systems import Summary, Sureness
 from orchestrator.render.page.figures import Dot, Shown, model_of, role_of
 from orchestrator.render.page.plot import Canvas, plot, wants_log
 from orchestrator.render.page.scale import dollars
@@ -20,6 +20,7 @@ __all__ = [
     "plot_section",
     "remarks_section",
     "shares_section",
+    "sureness_section",
     "systems_section",
 ]
 
@@ -156,6 +157,27 @@ def _cells(each: Summary) -> list[str]:
     prefix = tag("i", "model:") if role_of(each) == "single" else ""
     score = f"{each.score:.4f}" + _below(f"{each.score_ci.low:.3f} to {each.score_ci.high:.3f}")
     return [prefix + text(model_of(each.name)) + note, score, *(text(cell) for cell in cells)]
+
+
+def sureness_section(shown: Shown) -> str:
+    """How sure systems are of their decisions, and what that is worth; nothing where none says."""
+    rows = [(role_of(each), _sure(each, each.sureness)) for each in shown.report.systems if each.sureness is not None]
+    if not rows:
+        return ""
+    header = ("System", "Abstained", "Answered", "Score of these", "With confidence", "ECE", "AUROC")
+    said = (
+        "An abstention counts as a failure in every score above. ECE is the mean distance of confidence and score, "
+        "AUROC the chance that a right decision is surer than a wrong one."
+    )
+    body = tag("p", said, cls="hint") + table("How sure the systems are", header, rows, cls="systems")
+    return _section("confidence", "Confidence", body)
+
+
+def _sure(each: Summary, found: Sureness) -> list[str]:
+    answered = f"{found.answered:,}" + _below(f"coverage {found.coverage:.1%}")
+    figures = (found.score_answered, found.ece, found.auroc)
+    right, ece, ranked = ("" if value is None else f"{value:.4f}" for value in figures)
+    return [text(model_of(each.name)), f"{found.abstained:,}", answered, right, f"{found.n:,}", ece, ranked]
 
 
 def comparisons_section(shown: Shown) -> str:
