@@ -262,20 +262,20 @@ def carry_out(
     from orchestrator.evals.fitting import with_fits
     from orchestrator.evals.runner import jobs_of, under_way
 
-    suite = with_fits(suite, store, screen.note)
-    singles = bool(store.settings().get("singles")) and suite.recorded is None
-    times, errors = store.times(), again or set()
-    jobs = [
-        job
-        for job in jobs_of(suite, how, singles=singles)
-        if job.key not in times or job.key in errors or under_way(job, store, times)
-    ]
-    head = store.frozen_head() if store.frozen else None
-    if jobs:
-        store.thaw()
-        head = None
-    how = _within(how, suite, jobs, screen)
     try:
+        suite = with_fits(suite, store, screen.note)
+        singles = bool(store.settings().get("singles")) and suite.recorded is None
+        times, errors = store.times(), again or set()
+        jobs = [
+            job
+            for job in jobs_of(suite, how, singles=singles)
+            if job.key not in times or job.key in errors or under_way(job, store, times)
+        ]
+        head = store.frozen_head() if store.frozen else None
+        if jobs:
+            store.thaw()
+            head = None
+        how = _within(how, suite, jobs, screen)
         if jobs:
             _run(jobs, store, suite, how, screen)
         head = head or store.freeze(store.done().values())

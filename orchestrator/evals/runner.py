@@ -186,8 +186,9 @@ def _check_texts(each: Candidate, suite: Suite) -> None:
     if suite.recorded is None or suite.recorded.answers:
         return
     if each.merge not in (None, "first") or each.analyses != 1:
+        name = each.merge or ("vote" if isinstance(each.analyses, int) else each.analyses)
         raise ConfigError(
-            f"`{each.merge or 'vote'}` needs texts: the recorded outcomes hold no responses",
+            f"`{name}` needs texts: the recorded outcomes hold no responses",
             field="merge",
             expected="`first` and one analysis, or a file with responses",
         )
