@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, JsonValue
@@ -24,6 +24,7 @@ from orchestrator.pipeline.durable import Pending, aborted, checked_checkpointer
 from orchestrator.pipeline.many import Outcome, each_of, share_of
 from orchestrator.pipeline.nesting import LONGEST_RUN, agent_of, node_of
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph
+from orchestrator.pipeline.options import Keys, Options, Taking
 from orchestrator.pipeline.parts import (
     Analyses,
     budget_of,
@@ -55,26 +56,6 @@ from orchestrator.weights import Facilities, Preference, Rates
 __all__ = ["Explanation", "Orchestrator"]
 
 Typed = TypeVar("Typed", bound=BaseModel)
-
-
-class Options(TypedDict, total=False):
-    """What a run may be told besides its question and output; see `Orchestrator.run`."""
-
-    goal: str | None
-    listeners: Iterable[Listener]
-    on_text: OnStream | None
-    note: Mapping[str, JsonValue] | None
-
-
-class Taking(TypedDict, total=False):
-    """What a resume may be told besides the run and its output; see `Orchestrator.resume`."""
-
-    answer: str | None
-    retry: bool
-    allow: Iterable[str]
-    changed: bool
-    listeners: Iterable[Listener]
-    on_text: OnStream | None
 
 
 class Orchestrator:
@@ -362,11 +343,35 @@ class Orchestrator:
         goals = self.pool.goals_from(goal)
         return way(self._settings, as_if(RunState(Question(()), goals, goals[0]), self.pool, have, without))
 
+    @overload
     def as_node(
-        self, *, question: str = "question", answer: str | None = "answer", decision: str | None = None
-    ) -> Runnable[Any, dict[str, object]]:
-        """A node for a LangGraph of your own: reads one key of its state, writes answer and decision to others."""
-        return node_of(self, question, answer, decision)
+        self, *, output: type[Typed], **keys: Unpack[Keys]
+    ) -> Runnable[Any, dict[str, Typed | Decision[Typed] | None]]: ...
+
+    @overload
+    def as_node(self, *, output: None = None, **keys: Unpack[Keys]) -> Runnable[Any, dict[str, object]]: ...
+
+    def as_node(
+        self,
+        *,
+        output: type[BaseModel] | None = None,
+        question: str = "question",
+        answer: str | None = "answer",
+        decision: str | None = None,
+    ) -> Runnable[Any, Any]:
+        """A node for a LangGraph of your own: reads one key of its state, writes answer and decision to others.
+
+        With `output`, a pydantic model, the answer is an instance of it, or None where the run came to none. A saver
+        of LangGraph's gives it back as such where its serializer is allowed to: `allowed_msgpack_modules`.
+        """
+        typed = cast("type[BaseModel]", output)
+        return node_of(
+            lambda asked: self.run(asked, output=typed),
+            lambda asked: self.run_sync(asked, output=typed),
+            question,
+            answer,
+            decision,
+        )
 
     def as_expert(
         self,

@@ -38,8 +38,6 @@ LONGEST_RUN = 600.0
 class _Runs(Protocol):
     async def run(self, asked: Asked, *, goal: str | None = None) -> Decision: ...
 
-    def run_sync(self, asked: Asked, *, goal: str | None = None) -> Decision: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
@@ -140,8 +138,14 @@ def runnable_expert(
     return _agent(invoke, {**fields, "timeout": timeout, "claim": claim})
 
 
-def node_of(runs: _Runs, question: str, answer: str | None, decision: str | None) -> Runnable[Any, dict[str, object]]:
-    """A node for a LangGraph: reads one key of its state, writes answer and decision to others."""
+def node_of(
+    run: Callable[[Asked], Awaitable[Decision[Any]]],
+    run_sync: Callable[[Asked], Decision[Any]],
+    question: str,
+    answer: str | None,
+    decision: str | None,
+) -> Runnable[Any, dict[str, object]]:
+    """A node for a LangGraph: reads one key of its state, writes answer, typed where it is, and decision to others."""
 
     def asked(state: Mapping[str, object]) -> Asked:
         found = state[question]
@@ -152,14 +156,15 @@ def node_of(runs: _Runs, question: str, answer: str | None, decision: str | None
             return found
         raise ConfigError(f"cannot be {found!r}", field=question, expected="text or a list of messages")
 
-    def given(made: Decision) -> dict[str, object]:
-        return {key: value for key, value in ((answer, made.answer), (decision, made)) if key is not None}
+    def given(made: Decision[Any]) -> dict[str, object]:
+        found: object = made.answer if made.instance is None else made.instance
+        return {key: value for key, value in ((answer, found), (decision, made)) if key is not None}
 
     def node(state: Mapping[str, object]) -> dict[str, object]:
-        return given(runs.run_sync(asked(state)))
+        return given(run_sync(asked(state)))
 
     async def async_node(state: Mapping[str, object]) -> dict[str, object]:
-        return given(await runs.run(asked(state)))
+        return given(await run(asked(state)))
 
     return RunnableLambda(node, async_node, name="thinkroute")
 
