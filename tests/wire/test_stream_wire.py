@@ -34,6 +34,7 @@ def orchestrator_at(
     *,
     encoding: Encoding = "tools",
     merge: str | None = None,
+    steps: str = "",
     stall: float = 30.0,
 ) -> Orchestrator:
     """A router and a merge agent at a server, and two experts that differ."""
@@ -44,7 +45,7 @@ def orchestrator_at(
     pool = Pool([*models, giving("left", "Oslo"), giving("right", "Rome")], merger="merger")
     doors = {"openai": OpenAIProvider(stall=stall), "anthropic": AnthropicProvider(stall=stall)}
     return Orchestrator(
-        pool, router="router", merge=merge, trace=folder, sleep=at_once, seed=1, analyses=2, providers=doors
+        pool, router=f"router{steps}", merge=merge, trace=folder, sleep=at_once, seed=1, analyses=2, providers=doors
     )
 
 
@@ -55,12 +56,13 @@ def heard(
     *,
     encoding: Encoding = "tools",
     merge: str | None = None,
+    steps: str = "",
 ) -> list[Streamed]:
     """The items of a run."""
     with WireServer(cut_short=True) as server:
         for name, scripts in script.items():
             server.script(*scripts, model=name)
-        orchestrator = orchestrator_at(server, vendor, folder, encoding=encoding, merge=merge)
+        orchestrator = orchestrator_at(server, vendor, folder, encoding=encoding, merge=merge, steps=steps)
         return asyncio.run(all_of(orchestrator.stream(QUESTION)))
 
 
@@ -70,8 +72,9 @@ def said(vendor: str, *lines: Said, pieces: int = 5) -> list[Script]:
 
 
 @both
-def test_the_answer_is_read_out_of_the_call_while_it_is_written(vendor: str, tmp_path: Path) -> None:
-    items = heard(vendor, {"router": said(vendor, ASKED, answers(WISE), pieces=12)}, tmp_path)
+@pytest.mark.parametrize("steps", ["", "+cascade"])
+def test_the_answer_is_read_out_of_the_call_while_it_is_written(vendor: str, steps: str, tmp_path: Path) -> None:
+    items = heard(vendor, {"router": said(vendor, ASKED, answers(WISE), pieces=12)}, tmp_path, steps=steps)
     pieces = pieces_of(items)
     assert decision_of(items).answer == answer_of(items) == WISE
     assert len(pieces) > 5
