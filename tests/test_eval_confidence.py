@@ -539,6 +539,10 @@ def test_a_suites_table_speaks_for_its_systems(lab: Lab, world: Path) -> None:
     assert set(kept_fits(lab, "other")) == {"cascade+fitted+abstain:0.5"}
     lab.run("run", "own", "--abstain-below", "0.1", "--out", "low", "--limit", "3")
     assert set(kept_fits(lab, "low")) == {"plan+x2+fitted+abstain:0.1", "plan+fitted+abstain:0.1"}
+    twice = HEAD + "".join(f'[[systems]]\nrouter = "cascade"\nabstain_below = {line}\n' for line in (0.2, 0.4))
+    (lab.folder / "own" / "suite.toml").write_text(twice, encoding="utf-8")
+    assert lab.run("run", "own", "--out", "twice", "--limit", "3").stderr.count("fitting") == 1
+    assert len({fit["file"] for fit in kept_fits(lab, "twice").values()}) == 1 < len(kept_fits(lab, "twice"))
     schema = json.loads(lab.run("validate", "--schema").stdout)
     width = schema["$defs"]["Candidate"]["properties"]["analyses"]["anyOf"]
     assert [each["type"] for each in width] == ["integer", "string"]

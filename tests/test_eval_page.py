@@ -26,7 +26,7 @@ from orchestrator.render.page.telling import MOST, told
 from orchestrator.trace import read_trace
 from tests.browser import Browser, Tab, chromium
 from tests.conftest import ROOT
-from tests.eval_world import Lab, record, recorded_file, suite_folder, write_lines
+from tests.eval_world import Lab, lured, record, recorded_file, suite_folder, write_lines
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>&lt;b&gt;'
 CHOOSE = (
@@ -197,7 +197,7 @@ def test_hostile_text_is_shown_as_text(opened: Opened) -> None:
     assert opened.quiet(tab)
 
 
-@pytest.mark.parametrize("suite", ["evals/recorded_demo/suite.toml", "hostile"])
+@pytest.mark.parametrize("suite", ["evals/recorded_demo/suite.toml", "hostile", "sure"])
 def test_nothing_is_wider_than_a_phone(opened: Opened, suite: str) -> None:
     if suite == "hostile":
         rows = [record(n, Random(n)) for n in range(12)]
@@ -205,6 +205,12 @@ def test_nothing_is_wider_than_a_phone(opened: Opened, suite: str) -> None:
             each.update(id="x" * 300 + each["id"], question="y" * 900, task="z" * 90)
             each["outcomes"] = {f"{'m' * 80}-{name}": got for name, got in each["outcomes"].items()}
         tab = opened.page(str(write_lines(opened.lab.folder / "wide.jsonl", rows)), width=390)
+    elif suite == "sure":
+        sure = 'confidence = "fit"\nabstain_below = 0.4\n[[systems]]\nanalyses = 3\n'
+        folder = suite_folder(opened.lab.folder / "sure", f'[suite]\nrecorded = ["lured.jsonl"]\n{sure}', [])
+        write_lines(folder / "lured.jsonl", lured(120, seed=5))
+        tab = opened.page("sure", width=390)
+        assert "ECE" in tab.js("document.querySelector('#confidence').textContent")
     else:
         tab = opened.page(str(ROOT / suite), width=390)
     assert tab.js("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]

@@ -169,7 +169,7 @@ def sureness_section(shown: Shown) -> str:
         "An abstention counts as a failure in every score above. ECE is the mean distance of confidence and score, "
         "AUROC the chance that a right decision is surer than a wrong one."
     )
-    body = tag("p", said, cls="hint") + table("How sure the systems are", header, rows, cls="systems")
+    body = tag("p", said, cls="hint") + table("How sure the systems are", header, rows, cls="systems sureness")
     return _section("confidence", "Confidence", body)
 
 
