@@ -252,6 +252,17 @@ def test_a_pool_that_is_another_is_named_and_refused(tmp_path: Path) -> None:
     assert event.changed == ("agent gone is gone", "agent moody has changed", "agent new is new")
 
 
+def test_a_router_with_another_threshold_is_another(tmp_path: Path) -> None:
+    saver, moody = InMemorySaver(), Moody()
+    first = durable([moody.agent()], tmp_path, saver, router="cascade:0.9")
+    run = first.run_sync(QUESTION)
+    second = durable([moody.agent()], tmp_path, saver, router="cascade:0.5")
+    with pytest.raises(ConfigError, match="router has changed"):
+        resumed(second, run.run_id, retry=True)
+    moody.well = True
+    assert resumed(first, run.run_id, retry=True).status == "answered"
+
+
 def test_a_cancelled_run_goes_on_with_what_it_was_at(tmp_path: Path) -> None:
     begun, calls = asyncio.Event(), list[str]()
 

@@ -27,7 +27,7 @@ from orchestrator.planner import Planner
 from orchestrator.pool import Agent
 from orchestrator.providers import Gate, Room
 from orchestrator.providers.gate import nobody_waits
-from orchestrator.routers import LLMRouter, PlanRouter, Router, SteppedRouter, innermost
+from orchestrator.routers import LLMRouter, PlanRouter, Router, SteppedRouter
 from orchestrator.runtime import (
     Clocks,
     Disturb,
@@ -225,13 +225,20 @@ def digests_of(settings: Settings, kinds: Kinds) -> dict[str, str]:
     parts |= {f"model {name}": model.model_dump(mode="json") for name, model in pool.models.items()}
     parts |= {f"prompt {prompt.name}": prompt.digest for prompt in _prompts(settings, kinds)}
     parts["goals"] = pool.goals
-    parts["router"] = [settings.router.name, getattr(innermost(settings.router), "model", None)]
+    parts["router"] = _router_described(settings.router)
     parts["merge"] = [settings.merge and settings.merge.name, getattr(settings.merge, "model", None)]
     if settings.confidence is not None:
         parts["confidence"] = [settings.confidence, settings.abstain_below]
     if kinds.asked is not None:
         parts[f"{OUTPUT}{kinds.asked.__name__}"] = [kinds.asked.__module__, schema_of(kinds.asked)]
     return {name: digest_of(part) for name, part in sorted(parts.items())}
+
+
+def _router_described(router: Router) -> list[object]:
+    """A router by its name, and by what it was told of models, thresholds and votes."""
+    parts = (router.inner, router.steps) if isinstance(router, SteppedRouter) else (router,)
+    told = [getattr(part, field, None) for part in parts for field in ("model", "demoter", "threshold", "voters")]
+    return [router.name, *told]
 
 
 def _described(agent: Agent) -> dict[str, object]:
