@@ -13,7 +13,6 @@ from pydantic import BaseModel, JsonValue
 
 from orchestrator.budget import Budget
 from orchestrator.confidence import Calibration
-from orchestrator.errors import ConfigError
 from orchestrator.health import Health
 from orchestrator.merge import MergeFunction, MergeRule
 from orchestrator.messages import Asked, Decision, Question, as_question
@@ -38,7 +37,7 @@ from orchestrator.pipeline.parts import (
     spenders,
     warn_of,
 )
-from orchestrator.pipeline.running import ran, resumed
+from orchestrator.pipeline.running import check_no_loop, ran, resumed
 from orchestrator.pipeline.storage import Checkpointer
 from orchestrator.pipeline.streaming import Streamed, streamed
 from orchestrator.planner import Choice, Planner, graph_of
@@ -239,7 +238,7 @@ class Orchestrator:
         self, run_id: str, *, output: type[BaseModel] | None = None, **more: Unpack[Taking]
     ) -> Decision[Any]:
         """`resume` for callers without an event loop; raises `ConfigError` where one is running."""
-        _check_no_loop("resume_sync", "`await orchestrator.resume(…)`")
+        check_no_loop("resume_sync", "`await orchestrator.resume(…)`")
         return asyncio.run(self.resume(run_id, output=cast("type[BaseModel]", output), **more))
 
     def pending(self) -> list[Pending]:
@@ -261,7 +260,7 @@ class Orchestrator:
         self, asked: Asked, *, output: type[BaseModel] | None = None, **more: Unpack[Options]
     ) -> Decision[Any]:
         """`run` for callers without an event loop; raises `ConfigError` where one is running."""
-        _check_no_loop("run_sync", "`await orchestrator.run(…)`")
+        check_no_loop("run_sync", "`await orchestrator.run(…)`")
         return asyncio.run(self.run(asked, output=cast("type[BaseModel]", output), **more))
 
     async def run_many(
@@ -397,12 +396,3 @@ class Orchestrator:
     def _state(self, asked: Asked, goal: str | None) -> RunState:
         goals = self.pool.goals_from(goal)
         return RunState(as_question(asked), goals, goals[0], analyses=self._settings.analyses)
-
-
-def _check_no_loop(door: str, instead: str) -> None:
-    """Refuse a door for callers without an event loop where one is running."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise ConfigError("an event loop is running here", field=door, expected=instead)

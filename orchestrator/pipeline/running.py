@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from orchestrator.errors import ConfigError
@@ -17,7 +18,7 @@ from orchestrator.state import RunState
 from orchestrator.trace import Journal, Past
 from orchestrator.trace.events import Resumed, RunEnded
 
-__all__ = ["ran", "resumed"]
+__all__ = ["check_no_loop", "ran", "resumed"]
 
 
 async def ran(settings: Settings, state: RunState, wishes: Wishes) -> Decision[Any]:
@@ -80,3 +81,12 @@ def _begun(
         raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
     context = context_of(settings, state, journal, tally, wishes, past=Past() if durable else None)
     return context, as_kept(state, context)
+
+
+def check_no_loop(door: str, instead: str) -> None:
+    """Refuse a door for callers without an event loop where one is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigError("an event loop is running here", field=door, expected=instead)
