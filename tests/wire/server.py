@@ -131,6 +131,8 @@ class WireServer:
         """Requests that nothing was scripted for; they got a 500."""
         self._scripts: dict[str | None, deque[Script]] = {None: deque()}
         self._connections = 0
+        self._open: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
+        """Every connection, with the task that serves it."""
         self._port = 0
         self._ready = threading.Event()
         self._over: asyncio.Event | None = None
@@ -168,13 +170,22 @@ class WireServer:
 
     async def _serve(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._let_in, "127.0.0.1", 0)
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._over.wait()
         server.close()
         for _ in range(5):  # so that who is just being let in is there to be turned away
-            await asyncio.sleep(0)  # what still hangs is cancelled with the loop
+            await asyncio.sleep(0)
+        for writer, serving in self._open:
+            serving.cancel()
+            writer.transport.abort()  # what was written may never be read
+        await asyncio.gather(*(serving for _, serving in self._open), return_exceptions=True)
+        await asyncio.sleep(0)
+
+    def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection, known from its first moment: a task that is cancelled before it begins closes nothing."""
+        self._open.append((writer, asyncio.ensure_future(self._connection(reader, writer))))
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
