@@ -19,7 +19,7 @@ from orchestrator.routers import BallotRouter, Settling
 from orchestrator.runtime import RunContext, Tally
 from orchestrator.state import RunState
 from orchestrator.tools import Kinds, Misfit, fitted
-from orchestrator.trace.events import Merged
+from orchestrator.trace.events import Merged, Noted
 from orchestrator.trace.plain import plain
 
 __all__ = ["Took", "conclude", "decided", "gathered", "undecided"]
@@ -41,7 +41,10 @@ class Took:
 async def conclude(state: RunState, context: RunContext) -> Decision:
     """Merge what is there into a decision; without any reply or answer it is an escalation."""
     kinds = context.facilities.kinds
+    known = state.reasons
     state, replies = gathered(state, kinds)
+    if state.reasons != known:
+        context.journal.write(Noted(reasons=state.reasons[len(known) :], halted=state.halted))
     merging = await _written(state, replies, context) if replies else None
     return decided(state, replies, merging, _took(context))
 
@@ -83,7 +86,8 @@ def decided(state: RunState, replies: list[Reply], merging: Merging | None, took
 
 async def _written(state: RunState, replies: list[Reply], context: RunContext) -> Merging:
     """The replies merged, and that written down."""
-    rule, counted = _rule(state, replies, context), {reply.attempt for reply in replies}
+    rule, counted = _rule(state, replies, context), {reply.attempt: reply.text for reply in replies}
+    given = {reply.attempt: reply.text for reply in _replies(state)}
     if context.set_aside is not None:
         context.ledger.give_back(context.set_aside)
     merging = _settled(state, replies, context) or await merged_by(rule, state, replies, context)
@@ -99,7 +103,8 @@ async def _written(state: RunState, replies: list[Reply], context: RunContext) -
             reasons=merged.reasons,
             gave_way=merging.gave_way,
             abstained=merging.abstained,
-            left_out=tuple(reply.attempt for reply in _replies(state) if reply.attempt not in counted),
+            left_out=tuple(attempt for attempt in given if attempt not in counted),
+            forms=tuple((attempt, text) for attempt, text in counted.items() if text != given[attempt]),
         )
     )
     return merging

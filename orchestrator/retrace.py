@@ -114,8 +114,14 @@ async def replayed(trace: Trace) -> Replay:
         raise ConfigError(f"cannot be replayed: {why_not}", file=str(trace.path), field="trace", expected=expected)
     recorded = ended.decision
     state, replies = gathered(_state(started, trace.events), UNTYPED)
-    left_out = {attempt for event in trace.events if isinstance(event, Merged) for attempt in event.left_out}
-    replies = [reply for reply in replies if reply.attempt not in left_out]
+    written = [event for event in trace.events if isinstance(event, Merged)]
+    left_out = {attempt for event in written for attempt in event.left_out}
+    forms = {attempt: text for event in written for attempt, text in event.forms}
+    replies = [
+        replace(reply, value=forms.get(reply.attempt, reply.value))
+        for reply in replies
+        if reply.attempt not in left_out
+    ]
     merging, taken = await _merged(started, trace.events, state, replies) if replies else (None, ())
     took = Took(_ledger(trace.events), _tally(trace.events), recorded.seconds, recorded.run_id, UNTYPED)
     decision = decided(state, replies, merging, took)

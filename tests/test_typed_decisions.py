@@ -34,7 +34,7 @@ from orchestrator import (
 from orchestrator.merge import Synthesise
 from orchestrator.providers import call
 from orchestrator.trace import read_trace
-from orchestrator.trace.events import BadTurn, RunEnded, RunStarted
+from orchestrator.trace.events import BadTurn, Merged, Noted, RunEnded, RunStarted
 from tests.experts import giving
 from tests.routing import scripted
 from tests.runs import Ran, checked
@@ -141,6 +141,23 @@ def test_an_answer_of_a_router_must_fit_and_is_mended(tmp_path: Path) -> None:
     assert "the answer is no City" in bad.fault
     assert "JSON Schema" in said.requests[0][1].messages[0].content
     said.finish()
+
+
+def test_an_answer_of_a_router_is_put_into_the_words_of_its_type(tmp_path: Path) -> None:
+    spaced = json.dumps({"people": "134000", "name": "Bern"}, indent=2)
+    _, made = router(call(("a", '{"query": "Which?"}')), spaced)
+    decision, ran = asked(made, tmp_path)
+    assert (decision.output, decision.answer) == (BERN, JSON)
+    (merged,) = ran.of(Merged)
+    assert JSON in [text for _, text in merged.forms]
+
+
+def test_replies_of_which_none_fits_are_no_decision_and_that_is_written(tmp_path: Path) -> None:
+    _, made = router(call(("a", '{"query": "Which?"}')), "It is Bern.", "Bern!")
+    decision, ran = asked(made, tmp_path)
+    assert decision.status == "escalated"
+    assert "no reply is a City" in decision.reasons
+    assert "no reply is a City" in [reason for noted in ran.of(Noted) for reason in noted.reasons]
 
 
 def test_a_router_that_never_fits_is_taken_over_and_the_typed_expert_decides(tmp_path: Path) -> None:

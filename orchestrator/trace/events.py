@@ -306,6 +306,8 @@ class Merged(Stamped):
     """Why the answer is not given, where it is not sure enough."""
     left_out: tuple[int, ...] = ()
     """Attempts whose replies were not of the type that was asked for, and so were not merged."""
+    forms: tuple[tuple[int, str], ...] = ()
+    """Replies that were merged in the words of the type that was asked for: attempt, and these words."""
 
 
 class Noted(Stamped):

@@ -81,7 +81,8 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
         case Monitored():
             return {"board": tuple(map(_signal, event.board))}
         case Merged():
-            return {"answer": None, "dissent": (), "reasons": (), "gave_way": event.gave_way and LEFT_OUT}
+            gave_way = event.gave_way and LEFT_OUT
+            return {"answer": None, "dissent": (), "reasons": (), "gave_way": gave_way, "forms": ()}
         case Noted():
             return {"reasons": _told(event.reasons), "shortfalls": _told(event.shortfalls)}
         case Escalated() | Returned() | Superseded():
