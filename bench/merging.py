@@ -117,9 +117,10 @@ class Desk:
 def stepped(bench: Bench, case: str, router: Stepping, desk: Desk) -> tuple[list[Reply], int]:
     """The replies that a router gathers for a case, and in how many rounds."""
     question, replies, rounds = bench.file.cases[case].question, list[Reply](), 0
+    experts = tuple(desk.fold.file.pool.agents.values())
     while True:
         state = RunState(question, ("answer",), "answer", replies=tuple(replies))
-        view = View(state, (), cast("Planner", desk), {}, cast("Any", None), label_of=label)
+        view = View(state, experts, cast("Planner", desk), {}, cast("Any", None), label_of=label)
         turn: Turn = router.step(view, "answer")
         if not turn.routes:
             return replies, rounds

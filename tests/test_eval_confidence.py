@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from orchestrator.providers import read_recorded
 from orchestrator.routers import CascadeRouter, WidthRouter
 from tests.commands import orchestrate
 from tests.conftest import ROOT
-from tests.eval_world import Lab, lured, plain, recorded_file, row, suite_folder, write_lines
+from tests.eval_world import KEY, Lab, asking_suite, lured, plain, recorded_file, row, suite_folder, write_lines
 from tests.experts import giving
+from tests.wire.server import WireServer, whole
+from tests.wire.vendors import Json, chat
 
 ARC = ROOT.parent / "shared" / "data" / "routerbench_arc.jsonl.gz"
 PATIENCE = 60.0
@@ -547,3 +550,39 @@ def test_a_suites_table_speaks_for_its_systems(lab: Lab, world: Path) -> None:
     width = schema["$defs"]["Candidate"]["properties"]["analyses"]["anyOf"]
     assert [each["type"] for each in width] == ["integer", "string"]
     assert {"confidence", "abstain_below"} <= set(schema["$defs"]["_Head"]["properties"])
+
+
+@pytest.mark.parametrize("asked", ['reply = "analysis"', 'confidence = "yes-no"'])
+def test_what_experts_say_of_their_replies_is_calibrated_on_an_eval(asked: str, lab: Lab) -> None:
+    sure, wrong = 0.9, 0.3
+    lab.env = {**lab.env, "SUMS_KEY": KEY}
+    with WireServer() as server:
+        suite = asking_suite(lab.folder / "suite", server.openai_url, 12)
+        pool, cases = suite / "pool" / "pool.toml", suite / "cases.jsonl"
+        told = pool.read_text(encoding="utf-8").replace("[agents.sums]", f"logprobs = true\n\n[agents.sums]\n{asked}")
+        pool.write_text(told, encoding="utf-8")
+        lines = [{**json.loads(line), "split": "train"} for line in cases.read_text(encoding="utf-8").splitlines()]
+        cases.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        for number in range(12):
+            right = number % 2 == 0
+            answer, share = str(7 * number + (not right)), sure if right else wrong
+            if "analysis" in asked:
+                stated: Json = {"answer": answer, "evidence": [], "eliminated": [], "confidence": share}
+                server.script(whole(chat(json.dumps(stated))))
+            else:
+                told_yes = chat("Yes", finish="length")
+                listed = [{"token": "Yes", "logprob": log(share)}, {"token": "No", "logprob": log(1 - share)}]
+                told_yes["choices"][0]["logprobs"] = {"content": [{"token": "Yes", "top_logprobs": listed}]}
+                server.script(whole(chat(answer)), whole(told_yes))
+        options = ["--split", "train", "--out", "done", "--max-cost", "1", "-j", "1"]
+        lab.run("run", str(suite), "--router", "plan", "--no-singles", *options)
+    lab.run("calibrate", "done", "--source", "verbalised", "--out", "fit.json")
+    fit = read_calibration(lab.folder / "fit.json")
+    assert (fit.source, fit.n) == ("verbalised", 12)
+    assert {round(each["stated"]["sums"], 6) for each in lab.results("done")} == {sure, wrong}
+    worth = dict(fit.knots)
+    assert worth[max(worth)] - worth[min(worth)] > 0.6
+    assert [score for score, _ in sorted(fit.knots)] == pytest.approx([wrong, sure])
+    refused = lab.run("calibrate", "done", "--source", "p", "--out", "no.json", code=2).stderr
+    assert "--source agreement or --source verbalised" in refused
+    assert "no decision has a score by `agreement`" in lab.run("calibrate", "done", "--out", "no.json", code=2).stderr

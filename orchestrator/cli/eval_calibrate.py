@@ -29,9 +29,14 @@ def calibrate(
     *,
     out: Annotated[Path, typer.Option("--out", help="Write it here.", metavar="FILE", dir_okay=False)],
     source: Annotated[
-        str,
-        typer.Option("--source", help="The score: posterior, agreement, p or verbalised.", metavar="SOURCE"),
-    ] = "posterior",
+        str | None,
+        typer.Option(
+            "--source",
+            help="The score: posterior, agreement, p or verbalised; of an eval agreement, or verbalised.",
+            metavar="SOURCE",
+            show_default="posterior; of an eval agreement",
+        ),
+    ] = None,
     method: Annotated[MethodName, typer.Option("--method", help="The curve.")] = MethodName.isotonic,
     router: RouterOption = None,
     merge: MergeOption = None,
@@ -43,9 +48,9 @@ def calibrate(
     from orchestrator.render import Screen
 
     found = (
-        _of_file(Path(data), source, method, (router, merge, analyses, prefer))
+        _of_file(Path(data), source or "posterior", method, (router, merge, analyses, prefer))
         if Path(data).is_file()
-        else _of_eval(data, source, method)
+        else _of_eval(data, source or "agreement", method)
     )
     found.write(out)
     screen = Screen(json=json)
@@ -75,7 +80,7 @@ def _of_file(
 
 
 def _of_eval(name: str, source: str, method: MethodName) -> Calibration:
-    """From the decisions of an eval: how many of those asked supported them."""
+    """From the decisions of an eval: how many of those asked supported them, or how sure these were."""
     from orchestrator.cli.eval_runs import store_of, suite_of
     from orchestrator.confidence import check_source
     from orchestrator.errors import ConfigError
@@ -84,8 +89,10 @@ def _of_eval(name: str, source: str, method: MethodName) -> Calibration:
     from orchestrator.evals.report import scored
 
     store = store_of(name)
-    if check_source(source) != "agreement":
-        raise ConfigError("an eval keeps who agreed, no more", field="source", expected="--source agreement")
+    known = check_source(source)
+    if known not in ("agreement", "verbalised"):
+        problem = "an eval keeps who agreed and what they stated, no more"
+        raise ConfigError(problem, field="source", expected="--source agreement or --source verbalised")
     suite = suite_of(store.settings())
     train = {case.id: case for case in suite.part("train")}
     kept = [done for done in store.done().values() if done.case in train]
@@ -93,4 +100,4 @@ def _of_eval(name: str, source: str, method: MethodName) -> Calibration:
         raise ConfigError("holds no train cases", file=str(store.folder), expected="`eval run --split train` before")
     pairs = [(done, scored(done, train[done.case], suite).score) for done in kept]
     ways = {each.name: way_of(each, suite).name for each in suite.candidates}
-    return calibrate_done(pairs, method=method.value, data=store.name, ways=ways)
+    return calibrate_done(pairs, known, method=method.value, data=store.name, ways=ways)

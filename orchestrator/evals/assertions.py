@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.evals.cases import Expect
 from orchestrator.messages import Decision
-from orchestrator.trace.events import AttemptStarted, Event
+from orchestrator.trace.events import AttemptStarted, Event, Replied
 
-__all__ = ["broken_assertions", "called"]
+__all__ = ["broken_assertions", "called", "stated"]
 
 
 def called(events: Sequence[Event]) -> tuple[str, ...]:
     """The agents that were consulted, in order, each once."""
     return tuple(dict.fromkeys(event.agent for event in events if isinstance(event, AttemptStarted)))
+
+
+def stated(events: Sequence[Event], agents: Collection[str]) -> dict[str, float]:
+    """How sure these agents were of what they replied, where they said."""
+    replied = [event for event in events if isinstance(event, Replied) and event.agent in agents]
+    return {event.agent: event.confidence for event in replied if event.confidence is not None}
 
 
 def broken_assertions(expect: Expect, decision: Decision, events: Sequence[Event]) -> tuple[str, ...]:

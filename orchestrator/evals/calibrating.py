@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import fsum
 from time import monotonic
 
 from orchestrator.budget import Budget
@@ -199,19 +200,25 @@ class _Scorer:
 
 def calibrate_done(
     done: Sequence[tuple[Done, float]],
+    source: Source = "agreement",
     *,
     method: Method = "isotonic",
     data: str = "",
     ways: Mapping[str, str] | None = None,
 ) -> Calibration:
-    """What agreement is worth, from finished cases of an eval with their scores; raises `ConfigError` without any.
+    """What agreement, or what experts state, is worth, from finished cases of an eval with their scores.
 
-    `ways` says how systems decide, by their names.
+    `ways` says how systems decide, by their names. Raises `ConfigError` where no case has such a score.
     """
-    pairs: list[Pair] = []
-    for each, score in done:
-        asked = len(each.consulted)
-        if each.error is None and each.support and asked > 1:
-            pairs.append((f"{each.case}#{each.repeat}", len(set(each.support) & set(each.consulted)) / asked, score))
+    found = [(each, _score_of(each, source), right) for each, right in done if each.error is None]
+    pairs = [(f"{each.case}#{each.repeat}", score, right) for each, score, right in found if score is not None]
     systems = sorted({(ways or {}).get(each.system, each.system) for each, _ in done})
-    return calibrated(pairs, "agreement", method=method, data=data, system=", ".join(systems))
+    return calibrated(pairs, source, method=method, data=data, system=", ".join(systems))
+
+
+def _score_of(done: Done, source: Source) -> float | None:
+    """The score of a finished case; None where it has none."""
+    if source == "verbalised":
+        return fsum(done.stated.values()) / len(done.stated) if done.stated else None
+    asked = len(done.consulted)
+    return len(set(done.support) & set(done.consulted)) / asked if done.support and asked > 1 else None

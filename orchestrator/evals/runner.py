@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.budget import Budget
 from orchestrator.errors import ConfigError, OrchestratorError
-from orchestrator.evals.assertions import broken_assertions, called
+from orchestrator.evals.assertions import broken_assertions, called, stated
 from orchestrator.evals.calls import CallFile, KeptCalls, Pace, PacedProvider
 from orchestrator.evals.candidates import check_names
 from orchestrator.evals.cases import EvalCase
@@ -316,6 +316,7 @@ class _Runner:
             apart=paid.apart,
             error=next((each for each in decision.reasons if each.startswith("limit:")), None) if limited else None,
             confidence=decision.confidence,
+            stated=stated(events, decision.support),
             abstained=any(isinstance(each, Merged) and each.abstained is not None for each in events),
             head=decision.head,
             trace=self._place(path),

@@ -64,6 +64,8 @@ class Done(BaseModel):
     """What went wrong where there is no decision to score."""
     confidence: float | None = None
     """How sure the decision is; None where nothing is known of that."""
+    stated: dict[str, float] = Field(default_factory=dict[str, float])
+    """How sure the replies in its support were of themselves, by agent, where they said."""
     abstained: bool = False
     """Whether there was a decision that was not sure enough to be given."""
     head: str | None = None
