@@ -19,6 +19,8 @@ from tests.wire.model_server import Deed
 
 __all__ = ["ModelProcess", "Request"]
 
+PATIENCE = 10.0
+"""Seconds in which something is to be done by it that was asked of it."""
 IN_FLIGHT = 3.0
 """Seconds that a kill waits for a request that it can cut."""
 
@@ -73,6 +75,13 @@ class ModelProcess:
         fresh = self.folder / "mood.new"
         fresh.write_text(mood, encoding="utf-8")
         fresh.replace(self.folder / "mood")
+
+    def well_after(self, *deeds: str) -> None:
+        """Well again once each of these was done, on a busy machine later than it was meant to be."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and not {*deeds} <= {did for each in self.requests() for did in each.did}:
+            time.sleep(0.05)
+        self.mood("well")
 
     def kill(self) -> None:
         """End it with SIGKILL, if it can be had while it works on an answer."""
