@@ -115,6 +115,16 @@ class Ledger:
         return self._held
 
     @property
+    def overrun(self) -> str | None:
+        """The limit, of this level or of one around it, that is closed since a try took more than was reserved."""
+        own = {"usd": self.budget.usd, "tokens": self.budget.tokens}
+        for name, limit in own.items():
+            if name in self._overdrawn and limit is not None:
+                whose = f" of {self.name}" if self.name else ""
+                return f"a try took more {name} than were reserved for it, which closes the budget{whose}"
+        return self._within.overrun if self._within else None
+
+    @property
     def in_flight(self) -> int:
         """Reservations that are neither settled nor released."""
         return len(self._open)

@@ -43,6 +43,8 @@ async def conclude(state: RunState, context: RunContext) -> Decision:
     kinds = context.facilities.kinds
     known = state.reasons
     state, replies = gathered(state, kinds)
+    if (overrun := context.ledger.overrun) is not None:
+        state = replace(state, reasons=(*state.reasons, overrun))
     if state.reasons != known:
         context.journal.write(Noted(reasons=state.reasons[len(known) :], halted=state.halted))
     merging = await _written(state, replies, context) if replies else None

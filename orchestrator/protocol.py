@@ -71,7 +71,8 @@ MOST_ROUTES = 16
 class Turn:
     """One decision of a router: routes or an answer, with its thoughts."""
 
-    actions: tuple[Action, ...]
+    actions: tuple[Action, ...] = ()
+    """None where the router sees no way."""
     said: Message | None = None
     """What the router's model said, word for word; None where no model decided."""
     fault: str | None = None

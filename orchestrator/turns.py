@@ -138,7 +138,7 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
         pursued=(*state.pursued, *(state.goal_of(route) for route, way in ways.items() if way != (route,))),
         instead=(*state.instead, *(state.goal_of(route) for route in fresh.values() if route.instead)),
         exchanges=(*state.exchanges, Exchange(turn.said, placed, repeated)) if turn.said else state.exchanges,
-        shortfalls=(*state.shortfalls, *_limits(routing), *((forced,) if forced else ())),
+        shortfalls=(*state.shortfalls, *_limits(routing), *routing.limits, *((forced,) if forced else ())),
     )
     if _counts(turn):
         state = replace(state, turns=state.turns + 1)

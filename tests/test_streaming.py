@@ -432,3 +432,9 @@ def test_options_of_a_run_are_options_of_a_stream(tmp_path: Path) -> None:
 def test_a_piece_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         AnswerText(text="a").text = "b"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_option_that_there_is_not_is_refused_at_once() -> None:
+    made = Orchestrator([giving("a", "x")], trace=False)
+    with pytest.raises(TypeError, match="outptu"):
+        made.stream("q", outptu=int)  # pyright: ignore[reportCallIssue]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator import Agent, Budget, ConfigError, Orchestrator, Question
+from orchestrator import Agent, Budget, ConfigError, Orchestrator, Question, Usage
 from orchestrator.confidence import calibrated, decided, fit_posterior
 from orchestrator.evals.calibrating import Way, calibrate, decide, learnt, means_from
 from orchestrator.evals.curves import Point, hull, quality_at
@@ -102,6 +102,21 @@ def test_a_cascade_leaves_out_whom_the_budget_cannot_pay(tmp_path: Path) -> None
     assert ran.called() == ["small"]
     assert (ran.decision.answer, ran.decision.status) == ("A", "answered")
     assert (ran.decision.cost_usd or Decimal(0)) <= SAGE_COST
+
+
+@pytest.mark.parametrize("how", [{"router": "cascade:1"}, {"analyses": "auto"}])
+def test_a_bill_above_its_reserve_ends_the_asking_and_that_is_said(how: dict[str, str], tmp_path: Path) -> None:
+    members = [scripted("small", CHEAP), scripted("large", DEAR), sage("small", skill=0.5), sage("large", skill=0.99)]
+    dear_word = says("A", Usage(100, 5_000))
+    provider = ScriptProvider({"small": [dear_word], "large": [dear_word]})
+    made = Orchestrator(
+        members, providers={"script": provider}, trace=tmp_path, budget=Budget(usd=Decimal(1)), **how,  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+    ran = ask(made, tmp_path, CHOICE)
+    assert ran.decision.status == "degraded"
+    told = "\n".join(ran.decision.reasons)
+    assert "limit:usd" in told
+    assert "a try took more usd than were reserved for it, which closes the budget" in told
 
 
 @settings(max_examples=30, deadline=None)

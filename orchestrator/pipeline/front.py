@@ -23,7 +23,7 @@ from orchestrator.pipeline.durable import Pending, aborted, checked_checkpointer
 from orchestrator.pipeline.many import Outcome, each_of, share_of
 from orchestrator.pipeline.nesting import LONGEST_RUN, agent_of, node_of
 from orchestrator.pipeline.nodes import PipelineGraph, compiled_graph
-from orchestrator.pipeline.options import Keys, Options, Taking
+from orchestrator.pipeline.options import Keys, Options, Taking, options_of
 from orchestrator.pipeline.parts import (
     Analyses,
     budget_of,
@@ -317,6 +317,7 @@ class Orchestrator:
         answer that is being written. What is in flight by then still comes. Every limit on time goes on meanwhile:
         the run's, and that of a call under way. Leaving the loop cancels the run; it raises what `run` raises.
         """
+        more = options_of(**more)
         wishes = Wishes(tuple(more.get("listeners", ())), more.get("on_text"), output, note=more.get("note"))
 
         def run(told: Wishes) -> Awaitable[Decision]:

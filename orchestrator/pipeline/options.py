@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from orchestrator.runtime import OnStream
 from orchestrator.trace import Listener
 
-__all__ = ["Keys", "Options", "Taking"]
+__all__ = ["Keys", "Options", "Taking", "options_of"]
 
 
 class Options(TypedDict, total=False):
@@ -20,6 +20,17 @@ class Options(TypedDict, total=False):
     listeners: Iterable[Listener]
     on_text: OnStream | None
     note: Mapping[str, JsonValue] | None
+
+
+def options_of(
+    *,
+    goal: str | None = None,
+    listeners: Iterable[Listener] = (),
+    on_text: OnStream | None = None,
+    note: Mapping[str, JsonValue] | None = None,
+) -> Options:
+    """All options with their values; raises TypeError for one that there is not."""
+    return Options(goal=goal, listeners=listeners, on_text=on_text, note=note)
 
 
 class Taking(TypedDict, total=False):

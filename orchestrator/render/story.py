@@ -71,7 +71,8 @@ def story_line(event: Event, names: dict[int, str]) -> Text | None:
             took = f"asked in the run {event.nested_id} · {money(event.usd)}"
             return _line("nested", *_who(event.attempt, names), (took, "quiet"))
         case Replied():
-            cost = f" · {money(event.usd)} · {seconds(event.seconds)}"
+            sure = "" if event.confidence is None else f" · {event.confidence:.0%} sure"
+            cost = f"{sure} · {money(event.usd)} · {seconds(event.seconds)}"
             return _line("reply", *_who(event.attempt, names), (_shown(event.value), "ok"), (cost, "quiet"))
         case AttemptFailed():
             tries = f" · {event.tries} {'try' if event.tries == 1 else 'tries'}"

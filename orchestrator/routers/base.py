@@ -76,6 +76,8 @@ class Routing:
 
     turn: Turn
     choices: tuple[Choice, ...] = ()
+    limits: tuple[str, ...] = ()
+    """Limits of the run that ended it before its time; they make the decision degraded."""
 
 
 @runtime_checkable

@@ -9,8 +9,8 @@ from orchestrator.confidence import Calibration, LabelOf, Posterior, cheapest_fi
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Question, Reply
 from orchestrator.protocol import Route, Think, Turn
-from orchestrator.routers.base import View
-from orchestrator.routers.prospects import Prospects, ask, asked_of, price, prospects, skills_of, stop
+from orchestrator.routers.base import Routing, View
+from orchestrator.routers.prospects import Prospects, ask, asked_of, ended, price, prospects, skills_of, stop
 from orchestrator.trace.events import Candidate
 
 __all__ = ["CascadeRouter", "cascade_named"]
@@ -39,9 +39,9 @@ class CascadeRouter:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"cannot be {self.threshold:g}", field="router cascade", expected="a number from 0 to 1")
 
-    async def decide(self, view: View) -> Turn:
+    async def decide(self, view: View) -> Routing:
         """The next expert of the cascade, or the end; an empty turn where nobody can be asked."""
-        return self.step(view, view.goal)
+        return ended(self.step(view, view.goal), view)
 
     def step(self, view: View, artifact: str, query: str = "") -> Turn:
         """The next expert for an artifact, or the end."""

@@ -9,10 +9,10 @@ from math import log
 from orchestrator.confidence import Ballot, Posterior, ballot_of, naive
 from orchestrator.messages import Goal, Message, Question, Reply
 from orchestrator.protocol import Answer, Route, Think, Turn
-from orchestrator.routers.base import View
+from orchestrator.routers.base import Routing, View
 from orchestrator.trace.events import Candidate
 
-__all__ = ["Prospects", "ask", "asked_of", "price", "prospects", "skills_of", "stop"]
+__all__ = ["Prospects", "ask", "asked_of", "ended", "price", "prospects", "skills_of", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,14 @@ def asked_of(posterior: Posterior | None, skills: Mapping[str, float]) -> Poster
 def ask(names: Sequence[str], thought: str, query: str = "") -> Turn:
     """The turn that consults experts, with what it was thought for."""
     return Turn((Think(thought), *(Route(name, query) for name in names)))
+
+
+def ended(turn: Turn, view: View) -> Routing:
+    """The turn, with the limit of the run that made it an end while somebody was left to ask."""
+    asked = {reply.agent for reply in view.replies} | {failure.failed.agent for failure in view.failures}
+    left = any(agent.produces == view.goal and agent.name not in asked for agent in view.experts)
+    forced = turn.answer is not None and view.last is not None and view.last in turn.thought
+    return Routing(turn, limits=(view.last,) if forced and left and view.last else ())
 
 
 def stop(thought: str) -> Turn:

@@ -22,8 +22,8 @@ from orchestrator.confidence import (
 from orchestrator.messages import Question, Reply
 from orchestrator.pool import Agent, sample_names
 from orchestrator.protocol import Turn
-from orchestrator.routers.base import View
-from orchestrator.routers.prospects import Prospects, ask, price, prospects, stop
+from orchestrator.routers.base import Routing, View
+from orchestrator.routers.prospects import Prospects, ask, ended, price, prospects, stop
 from orchestrator.trace.events import Candidate
 
 __all__ = ["BallotRouter", "WidthRouter"]
@@ -49,9 +49,9 @@ class WidthRouter:
     name: str = field(default="auto", init=False)
     _policies: dict[PolicyKey, Policy] = field(default_factory=dict[PolicyKey, Policy], compare=False, repr=False)
 
-    async def decide(self, view: View) -> Turn:
+    async def decide(self, view: View) -> Routing:
         """Whom to ask next, or the end; an empty turn where nobody can be asked."""
-        return self.step(view, view.goal)
+        return ended(self.step(view, view.goal), view)
 
     def step(self, view: View, artifact: str, query: str = "") -> Turn:
         """Whom to ask next for an artifact, or the end."""

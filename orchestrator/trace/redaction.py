@@ -81,8 +81,7 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
         case Monitored():
             return {"board": tuple(map(_signal, event.board))}
         case Merged():
-            gave_way = event.gave_way and LEFT_OUT
-            return {"answer": None, "dissent": (), "reasons": (), "gave_way": gave_way, "forms": ()}
+            return _merged(event)
         case Noted():
             return {"reasons": _told(event.reasons), "shortfalls": _told(event.shortfalls)}
         case Escalated() | Returned() | Superseded():
@@ -96,6 +95,10 @@ def _update(event: Event) -> dict[str, object]:  # noqa: C901 - one case for eac
             return {}
         case _:
             assert_never(event)
+
+
+def _merged(event: Merged) -> dict[str, object]:
+    return {"answer": None, "dissent": (), "reasons": (), "gave_way": event.gave_way and LEFT_OUT, "forms": ()}
 
 
 def _signal(given: SignalGiven) -> SignalGiven:
