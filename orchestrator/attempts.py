@@ -207,12 +207,19 @@ class _Asking:
     state: RunState
     context: RunContext
     call: ModelCall
+    parts: int = 0
+    """Into how many what is left is to be shared, for a try that has not begun; 0 where that is to be counted."""
 
     def quote(self) -> Quote:
-        """What a try takes: of what is left, this attempt's share beside those that have not reserved theirs yet."""
-        left, waiting = self.context.ledger.left, self.attempt.round.waiting
-        self.attempt.round.waiting = max(1, waiting - 1)
-        quote = self.call.quote(left.share(max(1, waiting)))
+        """What a try takes: of what is left, this attempt's share beside those that have not reserved theirs yet.
+
+        One that waits for its turn is quoted anew: its share stays the same part of what is left by then.
+        """
+        left, together = self.context.ledger.left, self.attempt.round
+        if not self.parts:
+            self.parts = max(1, together.waiting)
+            together.waiting = max(1, together.waiting - 1)
+        quote = self.call.quote(left.share(self.parts))
         if self.context.ledger.obstacle(quote.reserve, quote.tokens) is None:
             return quote
         short = replace(self.call.request, max_output=min(SMALLEST_OUTPUT, self.call.request.max_output))
@@ -220,6 +227,7 @@ class _Asking:
 
     async def work(self, quote: Quote) -> Result:
         """One try, with the text of the reply as its value, or the analysis that was asked for."""
+        self.parts = 0
         _whole_inputs(self.attempt, self.state)
         result = await self.call.work(quote)
         try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from threading import RLock
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from orchestrator.errors import BudgetExceeded, ConfigError, LimitName
 from orchestrator.messages import Usage
 
-__all__ = ["UNLIMITED", "Budget", "Ledger", "Left", "Reservation"]
+__all__ = ["ALL_TOGETHER", "UNLIMITED", "Budget", "Ledger", "Left", "Line", "Reservation"]
+
+ALL_TOGETHER = "all runs together"
+"""What the ledger that many runs share is called in errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,23 @@ class Left:
 UNLIMITED = Left()
 
 Number = TypeVar("Number", Decimal, int)
+EXACT = Context(prec=100)
+"""What is held is given back to the last digit, however many runs hold something in between."""
+
+
+class Amount(NamedTuple):
+    """USD and tokens that are held."""
+
+    usd: Decimal = Decimal(0)
+    tokens: int = 0
+
+    def plus(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(EXACT.add(self.usd, other.usd), self.tokens + other.tokens)
+
+    def minus(self, other: Amount) -> Amount:
+        """This one without the other."""
+        return Amount(EXACT.subtract(self.usd, other.usd), self.tokens - other.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +91,54 @@ class Reservation:
     tokens: int
     outer: Reservation | None = None
     """The same, held in the ledger that this one lies within."""
+    kept: bool = False
+    """Whether it is held for later: runs that share a ledger with this one may take it meanwhile."""
+
+
+class _Level(NamedTuple):
+    """A ledger on the way outwards from a run's, as the run sees it."""
+
+    ledger: Ledger
+    held: Amount
+    """By everybody, and what the run keeps for later."""
+    passing: Amount
+    """What of it other runs of a share hold for tries in flight: that will be settled, and is waited for."""
+
+    def now(self) -> Left:
+        """What can be reserved at once."""
+        return self.ledger.free_of(self.held)
+
+    def then(self) -> Left:
+        """What can be reserved now, or when others have settled."""
+        return self.ledger.free_of(self.held.minus(self.passing))
 
 
 class Ledger:
     """What a run has spent and holds reserved; safe to share between tasks and threads.
 
     One that lies `within` another reserves and settles there too, so that many runs, side by side or inside each
-    other, keep to one limit; `name` says in errors whose limit it is.
+    other, keep to one limit; `name` says in errors whose limit it is. To the runs right within one that is `shared`,
+    what the others hold there is no hindrance, but something to wait for: what is left to a run counts what was spent
+    and what it holds itself.
     """
 
-    def __init__(self, budget: Budget | None = None, *, name: str = "", within: Ledger | None = None) -> None:
+    def __init__(
+        self, budget: Budget | None = None, *, name: str = "", within: Ledger | None = None, shared: bool = False
+    ) -> None:
         self.budget = budget or Budget()
         self.name = name
         self._within = within
+        self.shared = shared
         self.lock: RLock = within.lock if within else RLock()
         """One for all levels, which are changed together."""
+        self.line: Line = within.line if within else Line()
+        """Tries that wait, at whatever level; under the lock."""
+        self.rank: tuple[int, ...] = within.next_rank() if within else ()
+        """Orders runs by when they began, those within a run with it."""
+        self._inner = 0
         self._open: dict[int, Reservation] = {}
-        self._held, self._held_tokens = Decimal(0), 0
+        self.holds, self.keeps = Amount(), Amount()
+        """What is reserved, and what of it is kept for later and not held where this ledger shares one."""
         self._next = 0
         self._spent = Decimal(0)
         self._usage = Usage()
@@ -112,7 +164,7 @@ class Ledger:
     @property
     def held(self) -> Decimal:
         """USD reserved by tries in flight."""
-        return self._held
+        return self.holds.usd
 
     @property
     def overrun(self) -> str | None:
@@ -132,68 +184,110 @@ class Ledger:
     @property
     def remaining_usd(self) -> Decimal | None:
         """USD that can still be reserved, at the level that has least; None without a money limit."""
-        with self.lock:
-            return _least(self._own_usd(), self._within.remaining_usd if self._within else None)
+        return self.left.usd
 
     @property
     def remaining_tokens(self) -> int | None:
         """Tokens that can still be reserved, at the level that has least; None without a token limit."""
-        with self.lock:
-            return _least(self._own_tokens(), self._within.remaining_tokens if self._within else None)
+        return self.left.tokens
 
     @property
     def left(self) -> Left:
-        """What can still be reserved."""
-        return Left(self.remaining_usd, self.remaining_tokens)
+        """What can still be reserved, now or when others have settled."""
+        with self.lock:
+            usd, tokens = None, None
+            for level in self._levels():
+                free = level.then()
+                usd, tokens = _least(usd, free.usd), _least(tokens, free.tokens)
+            return Left(usd, tokens)
 
-    def obstacle(
-        self, usd: Decimal | None, tokens: int, *, lifted: LimitName | None = None, nested: bool = False
-    ) -> BudgetExceeded | None:
-        """Why a try of this worst case cannot be paid now, or None if it can; reserves nothing.
+    def next_rank(self) -> tuple[int, ...]:
+        """The rank of another ledger within this one."""
+        with self.lock:
+            self._inner += 1
+            return (*self.rank, self._inner)
 
-        `lifted` is a limit that is not looked at. Of `nested` runs it says at which level it cannot.
+    def _levels(self) -> Iterator[_Level]:
+        """This ledger and those around it, as a run of this one sees them."""
+        level, below, keeps, passing = self, None, Amount(), Amount()
+        while level is not None:
+            if level.shared and below is not None:
+                keeps = keeps.plus(below.keeps)
+                passing = passing.plus(level.holds.minus(below.holds.minus(below.keeps)))
+            yield _Level(level, level.holds.plus(keeps), passing)
+            level, below = level._within, level
+
+    def obstacle(self, usd: Decimal | None, tokens: int, *, lifted: LimitName | None = None) -> BudgetExceeded | None:
+        """Why a try of this worst case cannot be paid, or None if it can; reserves nothing.
+
+        `lifted` is a limit that is not looked at. Of nested runs it says at which level it cannot. What other runs
+        hold of what they share with this one is no obstacle.
         """
         with self.lock:
-            nested = nested or self._within is not None
-            whose = f" for {self.name or 'the outermost run'}" if nested else ""
-            own = self._own_obstacle(usd, tokens, Left(self._own_usd(), self._own_tokens()).without(lifted), whose)
-            if own or self._within is None:
-                return own
-            return self._within.obstacle(usd, tokens, lifted=lifted, nested=True)
-
-    def _own_usd(self) -> Decimal | None:
-        if self.budget.usd is None:
-            return None
-        return Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), self.budget.usd - self._spent - self._held)
-
-    def _own_tokens(self) -> int | None:
-        if self.budget.tokens is None:
-            return None
-        left = self.budget.tokens - self._usage.total - self._held_tokens
-        return 0 if "tokens" in self._overdrawn else max(0, left)
-
-    def _own_obstacle(self, usd: Decimal | None, tokens: int, free: Left, whose: str) -> BudgetExceeded | None:
-        left, left_tokens = free.usd, free.tokens
-        if left is not None and usd is None:
-            return BudgetExceeded("usd", f"the price is unknown, and there is a money budget{whose}")
-        if left is not None and usd is not None and usd > left:
-            return BudgetExceeded("usd", f"a try may cost ${usd:f}, ${left:f} of ${self.budget.usd:f} are left{whose}")
-        if left_tokens is not None and tokens > left_tokens:
-            return BudgetExceeded("tokens", f"a try may take {tokens} tokens, {left_tokens} are left{whose}")
+            for level in self._levels():
+                free = level.then()
+                if limit := _short(usd, tokens, free.without(lifted)):
+                    return self._refusal(limit, usd, tokens, level)
         return None
 
+    def has_to_wait(self, usd: Decimal | None, tokens: int) -> bool:
+        """Whether a try of this worst case can be paid, but not before others have settled what they hold."""
+        with self.lock:
+            return not self._fits_now(usd, tokens) and self.obstacle(usd, tokens) is None
+
+    def _fits_now(self, usd: Decimal | None, tokens: int) -> bool:
+        return not any(_short(usd, tokens, level.now()) for level in self._levels())
+
+    def free_of(self, held: Amount) -> Left:
+        """What this ledger alone has left where so much of it is held."""
+        usd, tokens = self.budget.usd, self.budget.tokens
+        if usd is not None:
+            usd = Decimal(0) if "usd" in self._overdrawn else max(Decimal(0), usd - self._spent - held.usd)
+        if tokens is not None:
+            tokens = 0 if "tokens" in self._overdrawn else max(0, tokens - self._usage.total - held.tokens)
+        return Left(usd, tokens)
+
+    def _refusal(self, limit: LimitName, usd: Decimal | None, tokens: int, level: _Level) -> BudgetExceeded:
+        ledger, left, passing = level.ledger, level.then(), level.passing
+        whose = "" if self._within is None else f" for {ledger.name or 'the outermost run'}"
+        if limit == "tokens":
+            flight = f", {passing.tokens} of them held by calls in flight" if passing.tokens and left.tokens else ""
+            return BudgetExceeded(limit, f"a try may take {tokens} tokens, {left.tokens} are left{whose}{flight}")
+        if usd is None:
+            return BudgetExceeded(limit, f"the price is unknown, and there is a money budget{whose}")
+        flight = f", ${passing.usd:f} of it held by calls in flight" if passing.usd and left.usd else ""
+        there = f"${left.usd:f} of ${ledger.budget.usd:f} are left{whose}{flight}"
+        return BudgetExceeded(limit, f"a try may cost ${usd:f}, {there}")
+
     def reserve(self, usd: Decimal | None, tokens: int = 0) -> Reservation:
-        """Hold the worst case of a try; raises `BudgetExceeded` where it does not fit."""
+        """Hold the worst case of a try; raises `BudgetExceeded` where it does not fit, or not yet (`passing`)."""
+        with self.lock:
+            if not self._fits_now(usd, tokens):
+                raise self.obstacle(usd, tokens) or BudgetExceeded("usd", "others hold what is left", passing=True)
+            return self.hold(usd, tokens)
+
+    def keep(self, usd: Decimal | None, tokens: int = 0) -> Reservation:
+        """Hold what a run needs later, against its own tries; raises `BudgetExceeded` where it does not fit.
+
+        Runs that share a ledger with this one are not kept from it: what is held while nobody is at work would let
+        all of them wait for each other.
+        """
         with self.lock:
             if obstacle := self.obstacle(usd, tokens):
                 raise obstacle
-            self._next += 1
-            outer = self._within.reserve(usd, tokens) if self._within else None
-            reservation = Reservation(self._next, usd, tokens, outer)
-            self._open[reservation.number] = reservation
-            self._held += usd or 0
-            self._held_tokens += tokens
-            return reservation
+            return self.hold(usd, tokens, kept=True)
+
+    def hold(self, usd: Decimal | None, tokens: int, *, kept: bool = False) -> Reservation:
+        """Hold what is known to fit, here and in the ledgers around."""
+        self._next += 1
+        around = self._within
+        outer = around.hold(usd, tokens, kept=kept) if around and not (kept and around.shared) else None
+        reservation = Reservation(self._next, usd, tokens, outer, kept)
+        self._open[reservation.number] = reservation
+        amount = Amount(usd or Decimal(0), tokens)
+        self.holds = self.holds.plus(amount)
+        self.keeps = self.keeps.plus(amount) if kept else self.keeps
+        return reservation
 
     def settle(self, reservation: Reservation, usd: Decimal | None, usage: Usage, *, exact: bool = True) -> None:
         """Bill what the try really cost; more than was reserved is booked in full and closes the budget.
@@ -241,8 +335,41 @@ class Ledger:
     def _close(self, reservation: Reservation) -> None:
         if self._open.pop(reservation.number, None) is None:
             raise ValueError(f"reservation {reservation.number} is not open")
-        self._held = self._held - (reservation.usd or 0) if self._open else Decimal(0)
-        self._held_tokens -= reservation.tokens
+        amount = Amount(reservation.usd or Decimal(0), reservation.tokens)
+        self.holds = self.holds.minus(amount) if self._open else Amount()
+        self.keeps = self.keeps.minus(amount) if reservation.kept else self.keeps
+        if reservation.outer is None:
+            self.line.stir()
+
+
+class Waiting(Protocol):
+    """Somebody in line."""
+
+    def wake(self) -> bool:
+        """Let it look again, from whatever thread; False where it never will."""
+        ...
+
+
+class Line:
+    """Who waits for what others hold of what they share; only the first looks whether it fits by now."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Waiting] = []
+        self.changes = 0
+        """How often something was settled, was released or left the line."""
+
+    def stir(self) -> None:
+        """Let the first look again."""
+        self.changes += 1
+        while self.waiting and not self.waiting[0].wake():
+            del self.waiting[0]
+
+
+def _short(usd: Decimal | None, tokens: int, free: Left) -> LimitName | None:
+    """The limit that a try of this worst case would break."""
+    if free.usd is not None and (usd is None or usd > free.usd):
+        return "usd"
+    return "tokens" if free.tokens is not None and tokens > free.tokens else None
 
 
 def _least(own: Number | None, outer: Number | None) -> Number | None:

@@ -111,10 +111,14 @@ class ConfigError(OrchestratorError):
 
 
 class BudgetExceeded(OrchestratorError):
-    """A reservation did not fit; `limit` names which limit stood in the way."""
+    """A reservation did not fit; `limit` names which limit stood in the way.
 
-    def __init__(self, limit: LimitName, detail: str) -> None:
+    `passing` says that it would fit if others, who share the limit, had settled what they hold.
+    """
+
+    def __init__(self, limit: LimitName, detail: str, *, passing: bool = False) -> None:
         self.limit: LimitName = limit
+        self.passing = passing
         super().__init__(f"limit:{limit}: {detail}")
 
 

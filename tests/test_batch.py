@@ -51,6 +51,7 @@ def test_decisions_are_written_as_run_prints_them(cli: Cli, tmp_path: Path) -> N
         "answered": 2,
         "degraded": 0,
         "escalated": 1,
+        "unpaid": 0,
         "error": 0,
         "before": 0,
         "out": "out.jsonl",

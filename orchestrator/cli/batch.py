@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import FAILED, INTERRUPTED, AgentsOption, JsonOption, OptionalPoolOption, os_problem, usd
+from orchestrator.cli.options import (
+    FAILED,
+    INTERRUPTED,
+    LIMITED,
+    AgentsOption,
+    JsonOption,
+    OptionalPoolOption,
+    os_problem,
+    usd,
+)
 from orchestrator.cli.run_options import (
     AnalysesOption,
     CassetteOption,
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
     from orchestrator.messages import Question
     from orchestrator.pipeline import Orchestrator
     from orchestrator.pipeline.batch import Answers
+    from orchestrator.pipeline.many import Outcome
     from orchestrator.render import Screen
 
 __all__ = ["batch"]
@@ -61,7 +71,7 @@ AllOption = Annotated[
 EachOption = Annotated[
     str | None, typer.Option("--budget-each", help="USD that one question may take.", metavar="USD", show_default=False)
 ]
-RetryOption = Annotated[bool, typer.Option("--retry", help="Ask again what ended with an error.")]
+RetryOption = Annotated[bool, typer.Option("--retry", help="Ask again what ended with an error, or was not paid for.")]
 
 
 def batch(
@@ -106,7 +116,7 @@ def batch(
     total = sum(1 for _ in read_lines(questions))  # a file that is wrong in its last line spends nothing
     try:
         with Answers(out, line) as answers:
-            known = answers.done | (set[str]() if retry else answers.failed)
+            known = answers.done | (set[str]() if retry else answers.failed | answers.unpaid)
             left = ((name, asked) for name, asked in read_lines(questions) if name not in known)
             limit = usd(budget) if budget is not None else None
             counts = _asked(orchestrator, left, answers, screen, (concurrency, limit, goal, total - len(known)))
@@ -119,7 +129,7 @@ def batch(
     if played is not None:
         played.finish()
     _say(counts, known=len(known), out=out, screen=screen)
-    raise typer.Exit(FAILED if counts["error"] else 0)
+    raise typer.Exit(FAILED if counts["error"] else LIMITED if counts["unpaid"] else 0)
 
 
 def _asked(
@@ -139,7 +149,7 @@ def _asked(
 
     concurrency, limit, goal, number = how
     names: dict[int, str] = {}
-    counts: dict[str, int] = dict.fromkeys(("answered", "degraded", "escalated", "error"), 0)
+    counts: dict[str, int] = dict.fromkeys(("answered", "degraded", "escalated", "unpaid", "error"), 0)
 
     def taken() -> Iterator[Question]:
         for place, (name, asked) in enumerate(left):
@@ -152,12 +162,22 @@ def _asked(
         async for place, outcome in outcomes:
             decided = isinstance(outcome, Decision)
             answers.write(names.pop(place), outcome)
-            counts[outcome.status if decided else "error"] += 1
+            counts[_came_to(outcome)] += 1
             bar.count(failed=not decided, cost=outcome.cost_usd if decided else None)
 
     with Bar("batch", number, screen) as bar:
         asyncio.run(ask())
     return counts
+
+
+def _came_to(outcome: Outcome) -> str:
+    """The word that an outcome is counted under."""
+    from orchestrator.messages import Decision
+    from orchestrator.pipeline.batch import not_paid_for
+
+    if not isinstance(outcome, Decision):
+        return "error"
+    return "unpaid" if not_paid_for(outcome.status, outcome.reasons) else outcome.status
 
 
 def _say(counts: dict[str, int], *, known: int, out: Path, screen: Screen) -> None:
@@ -166,3 +186,5 @@ def _say(counts: dict[str, int], *, known: int, out: Path, screen: Screen) -> No
     elif not screen.quiet:
         told = ", ".join(f"{number} {status}" for status, number in counts.items() if number) or "nothing was left"
         screen.note(f"{told}{f'; {known} were there before' if known else ''}; decisions in {out}")
+        if counts["unpaid"]:
+            screen.note("what all may take together did not pay for the rest: --retry with a higher --budget asks it")

@@ -201,7 +201,7 @@ def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservati
     tokens = quote.tokens if half.tokens is None else min(quote.tokens, half.tokens)
     for wanted in ((quote.reserve, quote.tokens), (usd, tokens)):
         with suppress(BudgetExceeded):
-            return ledger.reserve(*wanted)
+            return ledger.keep(*wanted)
     return None  # its price is unknown, and there is a money budget
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import BinaryIO, Self, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 
+from orchestrator.budget import ALL_TOGETHER
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Asked, Decision, Question, as_question
 from orchestrator.pipeline.many import Outcome
 
-__all__ = ["Answers", "Line", "read_lines"]
+__all__ = ["Answers", "Line", "not_paid_for", "read_lines"]
 
 
 class Line(BaseModel):
@@ -82,12 +83,18 @@ def _question(text: str, number: int, path: Path, ids: set[str]) -> tuple[str, Q
     return name, asked
 
 
+def not_paid_for(status: object, reasons: Iterable[object]) -> bool:
+    """Whether a run came to no decision because what all runs may take together was not enough for it."""
+    short = (isinstance(each, str) and each.startswith("limit:") and f"for {ALL_TOGETHER}" in each for each in reasons)
+    return status == "escalated" and any(short)
+
+
 @dataclass(slots=True)
 class Answers:
     """The file that decisions are written to: one JSON line each, flushed, in the order in which they come.
 
-    What an earlier run wrote is kept: `done` are the ids with a decision, `failed` those with an error, `spent` what
-    they cost together. A torn last line goes to `FILE.torn`.
+    What an earlier run wrote is kept: `done` are the ids with a decision, `failed` those with an error, `unpaid` those
+    for which the money of all was not enough, `spent` what they cost together. A torn last line goes to `FILE.torn`.
     """
 
     path: Path
@@ -95,6 +102,7 @@ class Answers:
     """A value as one line of JSON."""
     done: set[str] = field(default_factory=set[str])
     failed: set[str] = field(default_factory=set[str])
+    unpaid: set[str] = field(default_factory=set[str])
     spent: Decimal = Decimal(0)
     _file: BinaryIO | None = None
 
@@ -142,8 +150,11 @@ class Answers:
         name, cost = entry.get("id"), entry.get("cost_usd")
         if not isinstance(name, str) or not ({"status", "error"} & entry.keys()):
             raise self._foreign(number)
-        (self.failed if "error" in entry else self.done).add(name)
+        reasons = entry.get("reasons")
+        unpaid = not_paid_for(entry.get("status"), cast("list[object]", reasons) if isinstance(reasons, list) else ())
+        (self.failed if "error" in entry else self.unpaid if unpaid else self.done).add(name)
         self.failed -= self.done
+        self.unpaid -= self.done
         if isinstance(cost, (int, Decimal)):
             self.spent += Decimal(cost)
 

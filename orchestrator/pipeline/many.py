@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from orchestrator.budget import Budget, Ledger
+from orchestrator.budget import ALL_TOGETHER, Budget, Ledger
 from orchestrator.errors import ConfigError
 from orchestrator.messages import Asked, Decision
 from orchestrator.runtime import enclosing_attempt
@@ -33,7 +33,8 @@ def share_of(budget: Budget | None, now: float) -> Share:
     if budget.turns is not None:
         raise ConfigError("cannot be shared", field="budget.turns", expected="a limit on each run, in its own budget")
     within = enclosing_attempt()
-    ledger = Ledger(budget, name="all runs together", within=within.context.ledger if within else None)
+    around = within.context.ledger if within else None
+    ledger = Ledger(budget, name=ALL_TOGETHER, within=around, shared=True)
     return Share(ledger, float("inf") if budget.seconds is None else now + budget.seconds)
 
 

@@ -26,6 +26,7 @@ from orchestrator.messages import Usage
 from orchestrator.providers.base import CallersFault, Completion, Quote, Room
 from orchestrator.providers.faults import had_begun
 from orchestrator.providers.injection import injected
+from orchestrator.providers.line import InLine
 from orchestrator.providers.tries import Call, Paid, Result
 from orchestrator.trace import Journal, Past, Tried
 from orchestrator.trace.events import BreakerChanged, TryEnded, TryStarted
@@ -132,15 +133,10 @@ class Gate:
 
     async def _try(self, call: Call, total: _Sum) -> Result:
         await self.room()
-        if self.clock() >= self.deadline:
-            raise ProviderTimeout("the time of the run is over", sent=False, ours=True)
-        quote = call.quote()
-        if quote.why_not is not None:
-            raise AttemptError(quote.why_not, kind="invalid_request")
-        held = self._begun(call, quote, total)
+        held = await self._in_turn(call, total)
         started = self.clock()
         try:
-            result = await self._made(call, quote)
+            result = await self._made(call, held.quote)
         except AttemptError as error:
             self._settle_failure(held, error, self.clock() - started)
             raise
@@ -156,8 +152,29 @@ class Gate:
         self._settle(held, result, self.clock() - started)
         return result
 
-    def _admitted(self, call: Call, quote: Quote, total: _Sum) -> _Held:
-        """Leave of the breaker and of the ledger; raises `AttemptError` where either refuses."""
+    async def _in_turn(self, call: Call, total: _Sum) -> _Held:
+        """The try, begun, when what other runs hold of a shared budget leaves room for it."""
+        with InLine(self.ledger) as line:
+            while True:
+                if self.clock() >= self.deadline:
+                    raise _over()
+                quote = call.quote()
+                if quote.why_not is not None:
+                    raise AttemptError(quote.why_not, kind="invalid_request")
+                if not line.has_to_wait(quote.reserve, quote.tokens) and (held := self._begun(call, quote, total)):
+                    return held
+                left = None if self.deadline == float("inf") else self.deadline - self.clock()
+                try:
+                    async with asyncio.timeout(left):
+                        await line.change()
+                except TimeoutError as error:
+                    raise _over() from error
+
+    def _admitted(self, call: Call, quote: Quote, total: _Sum) -> _Held | None:
+        """Leave of the breaker and of the ledger; raises `AttemptError` where either refuses.
+
+        None where another thread has just taken what there was, for the time being.
+        """
         number, change = self.health.admit(call.key)
         self._changed(change)
         if number is None:
@@ -166,11 +183,15 @@ class Gate:
             return _Held(call, quote, self.ledger.reserve(quote.reserve, quote.tokens), total, number)
         except BudgetExceeded as error:
             self.health.breaker(call.key).abandoned(number)
+            if error.passing:
+                return None
             raise AttemptError(str(error), kind="budget") from error
 
-    def _begun(self, call: Call, quote: Quote, total: _Sum) -> _Held:
+    def _begun(self, call: Call, quote: Quote, total: _Sum) -> _Held | None:
         """The try, admitted, paid for and written down; where it cannot be written nothing is held."""
         held = self._admitted(call, quote, total)
+        if held is None:
+            return None
         total.tries += 1
         try:
             self.journal.write(_begun(call, total.tries, quote, durable=self.past is not None))
@@ -280,6 +301,10 @@ class Gate:
     def _too_late(self, state: RetryCallState) -> bool:
         """Whether the next try would come after the deadline, or after longer than anybody should wait for it."""
         return state.upcoming_sleep > LONGEST_PATIENCE or self.clock() + state.upcoming_sleep >= self.deadline
+
+
+def _over() -> ProviderTimeout:
+    return ProviderTimeout("the time of the run is over", sent=False, ours=True)
 
 
 def _begun(call: Call, number: int, quote: Quote, *, durable: bool) -> TryStarted:
