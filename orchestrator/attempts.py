@@ -70,7 +70,7 @@ async def made(attempt: Attempt, attempts: list[Attempt], state: RunState, conte
     ended = context.keeper.past.end_of(attempt.number) if context.keeper else None
     if isinstance(ended, AttemptFailed):
         return _recalled(attempt, ended)
-    candidate = context.weigher.weigh(attempt.agent, attempt.goal.query)
+    p, _ = context.weigher.probability(attempt.agent, attempt.goal.query)
     try:
         paid = await context.gate.attempt(_call(attempt, attempts, state, context))
     except asyncio.CancelledError:
@@ -87,7 +87,7 @@ async def made(attempt: Attempt, attempts: list[Attempt], state: RunState, conte
         attempt.agent.name,
         attempt.goal,
         stated.answer or given,
-        p=candidate.p or 0.0 if ended is None else ended.p,
+        p=p if ended is None else ended.p,
         cost=_with_nested(paid.cost, attempt, context),
         usage=paid.usage,
         seconds=paid.seconds if ended is None else ended.seconds,

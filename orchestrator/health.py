@@ -135,6 +135,8 @@ class Breaker:
 class _Seen:
     successes: deque[bool] = field(default_factory=lambda: deque[bool](maxlen=TRIES_REMEMBERED))
     seconds: deque[float] = field(default_factory=lambda: deque[float](maxlen=TRIES_REMEMBERED))
+    typical: float | None = None
+    """Their median, found when one is added: it is asked for far more often."""
     output_tokens: deque[int] = field(default_factory=lambda: deque[int](maxlen=TRIES_REMEMBERED))
 
 
@@ -162,7 +164,7 @@ class Health:
     def typical_seconds(self, key: str, prior: float) -> float:
         """Moving median of the seconds that successful tries took."""
         seen = self._seen.get(key)
-        return median(seen.seconds) if seen and seen.seconds else prior
+        return prior if seen is None or seen.typical is None else seen.typical
 
     def mean_output(self, key: str) -> float | None:
         """Moving mean of output tokens, None where none were seen."""
@@ -181,6 +183,7 @@ class Health:
         seen = self._seen.setdefault(key, _Seen())
         seen.successes.append(True)
         seen.seconds.append(seconds)
+        seen.typical = median(seen.seconds)
         seen.output_tokens.append(output_tokens)
         breaker = self.breaker(key)
         before = breaker.state

@@ -105,7 +105,7 @@ class Weigher:
         A breaker that is open for less than `patience` seconds is no hindrance: they count as the agent's own. With
         `lifted` the agent weighs what it would if the run had not that limit.
         """
-        p, why_not = self._probability(agent, query)
+        p, why_not = self.probability(agent, query)
         quote = self.quote(agent, query, inputs, lifted=lifted)
         cooling = self.cooling(agent)
         waits = cooling < patience
@@ -151,7 +151,8 @@ class Weigher:
         request = expert_request(agent, model, self._question, query, inputs, kind=kind)
         return ModelCall(self._have.provider_of(model), model, request, self._have.health.mean_output(key_of(model)))
 
-    def _probability(self, agent: Agent, query: str) -> tuple[float, str | None]:
+    def probability(self, agent: Agent, query: str) -> tuple[float, str | None]:
+        """How probable it is that the agent gives what it is asked for, and what its tool has against it."""
         skill = agent.skill_for(self._question.kind)
         claim = self._claim(agent, query)
         health = self._have.health.success_rate(health_key(agent, self._have.pool.model_of(agent)))
@@ -163,8 +164,7 @@ class Weigher:
     def _claim(self, agent: Agent, query: str) -> Claim:
         """What the tool says; only of questions, other artifacts it takes as they come."""
         tool = self._have.tools.get(agent.name)
-        text = query or self._question.text
-        if tool is None or not text or "question" not in agent.consumes:
+        if tool is None or "question" not in agent.consumes or not (text := query or self._question.text):
             return Claim(1.0)
         key = (agent.name, query)
         if key not in self._claims:
