@@ -40,7 +40,7 @@ async def consult(state: RunState, context: RunContext) -> RunState:
             await crew.go_on(meanwhile)
     finally:
         await crew.dismiss()
-    return late_failures(replace(crew.state, underway=()), context)
+    return late_failures(crew.state, context)
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ def _attempts(state: RunState, context: RunContext) -> list[Attempt]:
 
 def _paying(attempts: list[Attempt], context: RunContext) -> int:
     """How many attempts take of what is left."""
-    counts = context.ledger.left.tokens is not None  # a free model takes no money, but it takes tokens
+    counts = context.ledger.remaining_tokens is not None  # a free model takes no money, but it takes tokens
     models = [model for each in attempts if (model := context.facilities.pool.model_of(each.agent)) is not None]
     return sum(counts or not model.free for model in models)
 

@@ -168,9 +168,12 @@ class RunState:
     def kept(self, goal: Goal) -> Reply | None:
         """The reply that stands for a goal: its own, or that of an expert who was deferred to since."""
         own = self.reached(goal)
-        if own is None:
-            return None
-        later = [r for r in self.replies if r.goal in self.instead and alike(r.goal, goal) and r.attempt > own.attempt]
+        return None if own is None else self._standing_for(own)
+
+    def _standing_for(self, own: Reply) -> Reply:
+        """What stands for a reply: itself, or that of an expert who was deferred to since."""
+        instead = [r for r in self.replies if r.goal in self.instead and alike(r.goal, own.goal)]
+        later = [reply for reply in instead if reply.attempt > own.attempt]
         return max(later, key=lambda reply: reply.attempt, default=own)
 
     def busy_with(self, goal: Goal) -> bool:
@@ -204,7 +207,7 @@ class RunState:
         found: dict[str, Reply] = {}
         for reply in self.replies:
             if reply.goal.query == query and reply.goal.artifact not in found:
-                found[reply.goal.artifact] = self.kept(reply.goal) or reply
+                found[reply.goal.artifact] = self._standing_for(reply)
         return found
 
     def has_failed(self, agent: str, query: str) -> bool:

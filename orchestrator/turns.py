@@ -131,8 +131,14 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
             fresh.setdefault((route.agent, state.goal_of(route)), route)
     forced = _last(state, context) if turn.said and turn.answer else None
     ways = {route: _way(route, state, context) for route in fresh.values()}
+    if counts := _counts(turn):
+        _record(turn, repeated, state.turns + 1, context, router)
+    for choice in routing.choices:
+        if choice.plan is not None:
+            context.journal.write(choice.event())
     state = replace(
         state,
+        turns=state.turns + counts,
         bad_turns=0,
         routes=_distinct(step for way in ways.values() for step in way),
         pursued=(*state.pursued, *(state.goal_of(route) for route, way in ways.items() if way != (route,))),
@@ -140,12 +146,6 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
         exchanges=(*state.exchanges, Exchange(turn.said, placed, repeated)) if turn.said else state.exchanges,
         shortfalls=(*state.shortfalls, *_limits(routing), *routing.limits, *((forced,) if forced else ())),
     )
-    if _counts(turn):
-        state = replace(state, turns=state.turns + 1)
-        _record(turn, repeated, state.turns, context, router)
-    for choice in routing.choices:
-        if choice.plan is not None:
-            context.journal.write(choice.event())
     return _concluded(turn, state)
 
 
