@@ -49,25 +49,23 @@ async def each_of(
     if concurrency < 1:
         raise ConfigError(f"cannot be {concurrency}", field="concurrency", expected="a whole number of at least 1")
     numbered = enumerate(questions)
-    running: dict[asyncio.Future[Outcome], int] = {}
+    running: dict[asyncio.Future[Decision], int] = {}
     try:
         while True:
             for number, asked in islice(numbered, concurrency - len(running)):
-                running[asyncio.ensure_future(_outcome(ask(asked)))] = number
+                running[asyncio.ensure_future(ask(asked))] = number
             if not running:
                 return
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for one in sorted(done, key=lambda one: running[one]):
-                yield running.pop(one), one.result()
+                yield running.pop(one), _outcome(one)
     finally:
         for one in running:
             one.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _outcome(run: Awaitable[Decision]) -> Outcome:
-    """The decision of a run, or what it raised; what ends the process goes on its way."""
-    (found,) = await asyncio.gather(run, return_exceptions=True)
-    if isinstance(found, Decision | Exception):
-        return found
-    raise found
+def _outcome(run: asyncio.Future[Decision]) -> Outcome:
+    """The decision of a run that has ended, or what it raised; what ends the process goes on its way."""
+    raised = run.exception()
+    return raised if isinstance(raised, Exception) else run.result()
