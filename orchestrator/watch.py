@@ -63,23 +63,28 @@ async def _board(state: RunState, context: RunContext) -> list[_Said]:
     """What the monitors say, all asked at the same time: highest priority first, ties by name, what is waved last."""
     monitors = context.monitors
     watch = _watch(state, context)
-    given = await asyncio.gather(*(_asked(monitor, watch) for monitor in monitors), return_exceptions=True)
+    given = await _given_by(monitors, watch)
     said = [_Said(monitor.name, _signal(monitor, each)) for monitor, each in zip(monitors, given, strict=True) if each]
     heard = [replace(each, waved=each.signal.asks == "stop" and each.grounds in state.waved) for each in said]
     return sorted(heard, key=lambda each: (each.waved, -each.signal.priority, each.source))
 
 
-async def _asked(monitor: Monitor, watch: Watch) -> object:
+async def _given_by(monitors: tuple[Monitor, ...], watch: Watch) -> list[object]:
+    """What each gave or raised; one that gave nothing in its time a `TimeoutError`."""
     left = watch.seconds_left
     seconds = SECONDS_OF_A_MONITOR if left is None else min(SECONDS_OF_A_MONITOR, left)
+    asked = [asyncio.ensure_future(_asked(monitor, watch)) for monitor in monitors]
     until = asyncio.timeout(seconds)
     try:
         async with until:
-            return cast("object", await monitor.watch(watch))
+            return await asyncio.gather(*asked, return_exceptions=True)
     except TimeoutError:
-        if not until.expired():
-            raise
-    raise TimeoutError(f"no signal within {seconds:g} s")
+        late = TimeoutError(f"no signal within {seconds:g} s")
+        return [late if each.cancelled() else each.exception() or each.result() for each in asked]
+
+
+async def _asked(monitor: Monitor, watch: Watch) -> object:
+    return cast("object", await monitor.watch(watch))
 
 
 def _signal(monitor: Monitor, given: object) -> Signal:
