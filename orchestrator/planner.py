@@ -54,6 +54,17 @@ class Choice:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A goal, where the run stands, and who serves other slots of the goal."""
+
+    goal: Goal
+    state: RunState
+    taken: Collection[str]
+    inputs: Mapping[str, object]
+    """Artifacts that are there for the goal's query."""
+
+
 class Planner:
     """Plans for one run: the overlay of what failed in it is the run's own and ends with it."""
 
@@ -68,13 +79,15 @@ class Planner:
         What is being made counts as there, but no step is taken on it before it is. Experts whose breaker is open for
         less than `patience` seconds are planned with, at the price of the wait.
         """
-        have = {"question", *(a for a in state.values(goal.query) if a != goal.artifact)}
+        inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
+        wanted = _Wanted(goal, state, taken, inputs)
+        have = {"question", *(inputs.keys() - {goal.artifact})}
         coming = {each.goal.artifact for each in state.underway if each.goal.query == goal.query} - {goal.artifact}
         weighed: dict[str, Candidate] = {}
 
         def weigh(name: str) -> Candidate:
             if name not in weighed:
-                weighed[name] = self._weigh(name, goal, state, taken, patience=patience)
+                weighed[name] = self._weigh(name, wanted, patience=patience)
             return weighed[name]
 
         ways = self._graph.search(have | coming, lambda name: weigh(name).weight)
@@ -95,32 +108,22 @@ class Planner:
             )
             for step in (plan.ready(have) if plan else ())
         )
-        limits = () if plan is not None else self._limits(goal, state, taken, have | coming, weighed)
+        limits = () if plan is not None else self._limits(wanted, have | coming, weighed)
         return Choice(goal, plan, routes, tuple(candidates), limits)
 
-    def _limits(
-        self,
-        goal: Goal,
-        state: RunState,
-        taken: Collection[str],
-        have: Collection[str],
-        weighed: Mapping[str, Candidate],
-    ) -> tuple[str, ...]:
+    def _limits(self, wanted: _Wanted, have: Collection[str], weighed: Mapping[str, Candidate]) -> tuple[str, ...]:
         """What experts say of a limit that would give the goal without it; those nearest to the goal first."""
         told = {name: candidate.why_not or "" for name, candidate in weighed.items()}
         found: list[str] = []
         for limit in PLANNED_WITH:
             if any(why_not.startswith(f"limit:{limit}") for why_not in told.values()):
-                weights = partial(self._without, limit, goal, state, taken)
-                plan = self._graph.plan(goal.artifact, have, weights)
+                plan = self._graph.plan(wanted.goal.artifact, have, partial(self._without, limit, wanted))
                 found += [told.get(step.agent, "") for step in reversed(plan.steps if plan else ())]
         return tuple(dict.fromkeys(why_not for why_not in found if why_not.startswith("limit:")))
 
-    def _without(
-        self, limit: LimitName, goal: Goal, state: RunState, taken: Collection[str], name: str
-    ) -> float | None:
+    def _without(self, limit: LimitName, wanted: _Wanted, name: str) -> float | None:
         """What an expert would weigh in a run without a limit."""
-        return self._weigh(name, goal, state, taken, patience=0.0, lifted=limit).weight
+        return self._weigh(name, wanted, patience=0.0, lifted=limit).weight
 
     def slots(self, state: RunState) -> tuple[Choice, ...]:
         """A choice for every slot of the run's goal that is not reached yet, by distinct experts."""
@@ -139,28 +142,18 @@ class Planner:
             taken.add(choice.expert)
         return tuple(choices)
 
-    def _weigh(
-        self,
-        name: str,
-        goal: Goal,
-        state: RunState,
-        taken: Collection[str],
-        *,
-        patience: float,
-        lifted: LimitName | None = None,
-    ) -> Candidate:
-        agent = self._pool.agents[name]
-        inputs = {artifact: reply.value for artifact, reply in state.values(goal.query).items()}
-        candidate = self._weigher.weigh(agent, goal.query, inputs, patience=patience, lifted=lifted)
+    def _weigh(self, name: str, wanted: _Wanted, *, patience: float, lifted: LimitName | None = None) -> Candidate:
+        agent, query = self._pool.agents[name], wanted.goal.query
+        candidate = self._weigher.weigh(agent, query, wanted.inputs, patience=patience, lifted=lifted)
         cooling = 0 < self._weigher.cooling(agent) < patience
-        why_not = _ruled_out(agent, goal, state, taken, cooling=cooling) or self._had_already(agent, goal, taken)
+        why_not = _ruled_out(agent, wanted, cooling=cooling) or self._had_already(agent, wanted)
         if lifted is not None and why_not and why_not.startswith(f"limit:{lifted}"):
             return candidate
         return candidate.model_copy(update={"weight": None, "why_not": why_not}) if why_not else candidate
 
-    def _had_already(self, agent: Agent, goal: Goal, taken: Collection[str]) -> str | None:
+    def _had_already(self, agent: Agent, wanted: _Wanted) -> str | None:
         """Why an effect is not had once more: it is given, or about to be, in another slot."""
-        others = [self._pool.agents[name] for name in taken]
+        goal, others = wanted.goal, [self._pool.agents[name] for name in wanted.taken]
         giver = next((o.name for o in others if o.effects and o.produces == goal.artifact), None)
         if agent.effects and agent.produces == goal.artifact and giver is not None:
             return f"its effect is left to {giver}"
@@ -180,20 +173,21 @@ class Planner:
         return order
 
 
-def _ruled_out(agent: Agent, goal: Goal, state: RunState, taken: Collection[str], *, cooling: bool) -> str | None:
+def _ruled_out(agent: Agent, wanted: _Wanted, *, cooling: bool) -> str | None:
     """Why the run itself will not use an expert for a goal; `cooling` says that its breaker is waited for."""
+    goal, state = wanted.goal, wanted.state
     if state.has_failed(agent.name, goal.query):
         left_out = any(f.failed.agent == agent.name and not f.attempt for f in state.failures)
         return LEFT_OUT if left_out else state.refused_for(agent.name, goal.query) or FAILED
     avoided = dict(state.avoided).get(agent.name)
     if avoided is not None and not cooling:
         return avoided
-    if agent.produces == goal.artifact and agent.name in taken:
+    if agent.produces == goal.artifact and agent.name in wanted.taken:
         return "serves another analysis"
-    slot = goal.slot if agent.produces == goal.artifact else 1
-    other = state.in_doubt(Goal(agent.produces, goal.query, slot))
-    if agent.effects and not agent.idempotent and other is not None:
-        return f"{other} may have done it already"
+    if agent.effects and not agent.idempotent:
+        slot = goal.slot if agent.produces == goal.artifact else 1
+        other = state.in_doubt(Goal(agent.produces, goal.query, slot))
+        return other and f"{other} may have done it already"
     return None
 
 
