@@ -94,7 +94,6 @@ class _Crew:
         for work in sorted(done, key=self._place):
             attempt = self.working.pop(work)
             self._take_in(work.result(), attempt)
-        self._note()
 
     async def _done(self, attempt: Attempt, others: list[Attempt]) -> Reply | Failure:
         result = await made(attempt, others, self.state, self.context)
@@ -113,13 +112,9 @@ class _Crew:
         await asyncio.gather(*self.working, return_exceptions=True)
 
     def _take_in(self, result: Reply | Failure, attempt: Attempt) -> None:
-        waited = replace(self.state, waited=0.0) if self.state.waited else self.state
-        state = taken_in(result, attempt.goal, waited, self.context)
+        state = taken_in(result, attempt.goal, self.state, self.context)
         without = () if isinstance(result, Failure) else attempt.went_without
         self.state = replace(state, shortfalls=(*state.shortfalls, *without)) if without else state
-
-    def _note(self) -> None:
-        self.state = replace(self.state, underway=tuple(map(_noted, self.working.values())))
 
 
 def _noted(attempt: Attempt) -> Underway:

@@ -232,15 +232,17 @@ def begun(state: RunState, goals: Container[tuple[str, str]], context: RunContex
 
 
 def taken_in(result: Reply | Failure, goal: Goal, state: RunState, context: RunContext) -> RunState:
-    """The state once an attempt at a goal has ended: refusals of it are over, or as open as the new failure."""
+    """The state once an attempt at a goal has ended: it is under way no more, refusals are over or as open as it."""
     before = [failure for failure in state.again if failure.goal == goal]
     again = tuple(failure for failure in state.again if failure.goal != goal)
+    underway = tuple(each for each in state.underway if each.attempt != result.attempt)
     if isinstance(result, Failure):
         failures, still_open = (*state.failures, result), (*state.open, *before, result)
-        return replace(state, again=again, failures=failures, open=still_open)
+        return replace(state, again=again, underway=underway, waited=0.0, failures=failures, open=still_open)
     for failure in before:
         _supersede(failure, goal, context)
-    return replace(state, again=again, replies=(*state.replies, result), fresh_at=state.turns)
+    replies = (*state.replies, result)
+    return replace(state, again=again, underway=underway, waited=0.0, replies=replies, fresh_at=state.turns)
 
 
 def late_failures(state: RunState, context: RunContext) -> RunState:

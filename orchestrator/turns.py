@@ -136,17 +136,20 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
     for choice in routing.choices:
         if choice.plan is not None:
             context.journal.write(choice.event())
-    state = replace(
+    routes = _distinct(step for way in ways.values() for step in way)
+    return replace(
         state,
         turns=state.turns + counts,
         bad_turns=0,
-        routes=_distinct(step for way in ways.values() for step in way),
+        routes=routes,
         pursued=(*state.pursued, *(state.goal_of(route) for route, way in ways.items() if way != (route,))),
         instead=(*state.instead, *(state.goal_of(route) for route in fresh.values() if route.instead)),
         exchanges=(*state.exchanges, Exchange(turn.said, placed, repeated)) if turn.said else state.exchanges,
         shortfalls=(*state.shortfalls, *_limits(routing), *routing.limits, *((forced,) if forced else ())),
+        answer=state.answer if turn.answer is None else turn.answer.text or None,
+        thinking=_goes_on(turn, routes),
+        concluded=_concludes(turn, state),
     )
-    return _concluded(turn, state)
 
 
 def _way(route: Route, state: RunState, context: RunContext) -> tuple[Route, ...]:
@@ -177,14 +180,16 @@ def _doubled(route: Route, placed: tuple[Route, ...], state: RunState, context: 
     return agents[route.agent].effects and route.agent != first.agent
 
 
-def _concluded(turn: Turn, state: RunState) -> RunState:
-    """Whether the run ends with a turn, or the router is asked again."""
-    something = state.gives(state.goal)
-    if turn.answer is not None:
-        text = turn.answer.text
-        return replace(state, answer=text or None, concluded=bool(text) or something, thinking=False)
-    again = bool(turn.thought) or bool(turn.routes and not state.routes)
-    return replace(state, thinking=again, concluded=not turn.actions and something)
+def _goes_on(turn: Turn, routes: tuple[Route, ...]) -> bool:
+    """Whether the router is asked again: it gave thoughts, or nobody is left to consult of those it named."""
+    return turn.answer is None and bool(turn.thought or (turn.routes and not routes))
+
+
+def _concludes(turn: Turn, state: RunState) -> bool:
+    """Whether the run ends with a turn: by an answer, or since nothing is wanted beyond what is there."""
+    if turn.answer is not None and turn.answer.text:
+        return True
+    return (turn.answer is not None or not turn.actions) and state.gives(state.goal)
 
 
 def _placed(routes: tuple[Route, ...], state: RunState, context: RunContext, router: str) -> tuple[Route, ...]:
