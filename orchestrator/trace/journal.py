@@ -196,8 +196,7 @@ class Journal:
 
     def _count(self, event: Event) -> None:
         if self._tally is not None:
-            with _Hearing(self):
-                self._tally(event)
+            self._tally(event)
 
     def raise_fault(self) -> None:
         """Raise what a listener raised first, if one did: not where it happened, so that every step ends whole."""
