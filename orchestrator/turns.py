@@ -155,8 +155,7 @@ def _good(routing: Routing, state: RunState, context: RunContext, router: str) -
 def _way(route: Route, state: RunState, context: RunContext) -> tuple[Route, ...]:
     """The route itself; or, where its expert still lacks inputs, the first steps of the way that leads to it."""
     agents = context.facilities.pool.agents
-    there = {"question", *state.values(route.query)}
-    if route.toward is not None or not agents[route.agent].lacks(there):
+    if route.toward is not None or not agents[route.agent].lacks({"question", *state.values(route.query)}):
         return (route,)
     others = {agent.name for agent in agents.values() if agent.produces == route.artifact} - {route.agent}
     return context.planner.choose(state.goal_of(route), state, taken=others).routes or (route,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from orchestrator.monitors.base import Monitor, Signal, Watch
 from orchestrator.monitors.risk import RiskMonitor
@@ -108,8 +109,8 @@ def built_in(pool: Pool) -> tuple[Monitor, ...]:
     return (HealthMonitor(), BudgetMonitor(), DeadlineMonitor(), ProgressMonitor(), *risks)
 
 
-def _share(used: object, limit: object) -> float:
-    return float(str(used)) / float(str(limit)) if used is not None and limit else 0.0
+def _share(used: Decimal | float | None, limit: Decimal | float | None) -> float:
+    return float(used) / float(limit) if used is not None and limit else 0.0
 
 
 def _of_share(share: float, limit: str, stop_at: float | None) -> Signal | None:

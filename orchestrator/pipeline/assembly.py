@@ -189,7 +189,7 @@ def _seconds(limit: float | None) -> float:
 def _set_aside(settings: Settings, state: RunState, ledger: Ledger) -> Reservation | None:
     """What is kept for the merge agent's call; nothing where the merge calls no model, or where it cannot be paid."""
     merge = settings.merge
-    if not isinstance(merge, AskingMerge):
+    if merge is None or not isinstance(merge, AskingMerge):
         return None
     model = settings.facilities.pool.models[merge.model]
     if isinstance(merge, PanelMerge):
