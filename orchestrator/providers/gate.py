@@ -101,19 +101,12 @@ class Gate:
         """
         started = self.clock()
         total, known = self._before(call)
-        retrying = AsyncRetrying(
-            stop=lambda state: stop_after_attempt(_allowed(call, total))(state) or self._too_late(state),
-            wait=self._wait,
-            retry=lambda state: state.outcome is not None and _again(call, total, state.outcome.exception()),
-            sleep=self.sleep,
-            reraise=True,
-        )
         result: Result | None = known if isinstance(known, Result) else None
         error = known if isinstance(known, AttemptError) else None
         try:
             if known is None:
                 await call.prepare()
-                result = await retrying(self._try, call, total)
+                result = await self._tried(call, total)
         except AttemptError as failure:
             refused = failure.kind in ("breaker_open", "budget")  # of a further try: the cause is what failed before it
             error = total.failed if refused and total.failed else failure
@@ -130,6 +123,27 @@ class Gate:
             gave = tried.gave
             return total, Result(call.recall(gave.gave), gave.usage, gave.usd, exact=gave.exact)
         return total, _pointless(call, tried, total)
+
+    async def _tried(self, call: Call, total: _Sum) -> Result:
+        """What the first try gives; tenacity takes over where it failed, and finds that failure as its own first."""
+        try:
+            return await self._try(call, total)
+        except AttemptError as error:
+            failed = [error]
+
+        async def further() -> Result:
+            if failed:
+                raise failed.pop()
+            return await self._try(call, total)
+
+        retrying = AsyncRetrying(
+            stop=lambda state: stop_after_attempt(_allowed(call, total))(state) or self._too_late(state),
+            wait=self._wait,
+            retry=lambda state: state.outcome is not None and _again(call, total, state.outcome.exception()),
+            sleep=self.sleep,
+            reraise=True,
+        )
+        return await retrying(further)
 
     async def _try(self, call: Call, total: _Sum) -> Result:
         await self.room()
