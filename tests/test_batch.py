@@ -111,6 +111,97 @@ def test_a_torn_line_is_set_aside_and_asked_again(cli: Cli, tmp_path: Path) -> N
     assert whole.splitlines()[1].startswith((tmp_path / "out.jsonl.torn").read_bytes())
 
 
+B = {"id": "b", "question": "1 + 1"}
+SAID = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1"}]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (["1 + 1", "2 + 2"], ["5 + 5", "1 + 1", "2 + 2"], (1, 1, "1")),
+        (["1 + 1", "2 + 2"], ["1 + 1", "2 + 3"], (2, 2, "2")),
+        (["1 + 1", "2 + 2"], ["2 + 2"], (1, 1, "1")),
+        (["7", B], [{**B, "question": "1 + 2"}, {"id": 1, "question": "7"}], (1, 2, "b")),
+        ([B], [{**B, "choices": ["2", "3"]}], (1, 1, "b")),
+        ([B], [{**B, "kind": "math"}], (1, 1, "b")),
+        ([B], [{"id": "b", "messages": SAID}], (1, 1, "b")),
+    ],
+)
+def test_another_question_under_an_id_that_was_answered_is_refused(
+    cli: Cli, tmp_path: Path, before: list[object], after: list[object], told: tuple[int, int, str]
+) -> None:
+    given = questions(tmp_path, *before)
+    assert cli("batch", str(given), "--out", "out.jsonl", "-j", "1", "--no-trace").returncode == 0
+    kept = (tmp_path / "out.jsonl").read_bytes()
+    questions(tmp_path, *after)
+    done = cli("batch", given.name, "--out", "out.jsonl", "--no-trace")
+    assert done.returncode == 2
+    said, (line, held, name) = " ".join(done.stderr.split()), told
+    assert (
+        f"`line {line}`: asks something else than what line {held} of out.jsonl answers under the id `{name}`" in said
+    )
+    assert "another --out" in said
+    assert "--retry" not in said  # which would not ask again what was answered
+    assert (tmp_path / "out.jsonl").read_bytes() == kept
+
+
+def test_the_same_questions_written_otherwise_or_elsewhere_are_not_asked_again(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, {"id": "a", "question": "1 + 1"}, "2 + 2")
+    assert cli("batch", str(given), "--out", "out.jsonl", "--no-trace").returncode == 0
+    questions(
+        tmp_path,
+        {"id": 2, "messages": [{"role": "user", "content": "2 + 2"}]},
+        "5 + 5",
+        {"id": "a", "question": "1 + 1"},
+    )
+    refused = cli("batch", str(given), "--out", "out.jsonl", "--no-trace")  # 5 + 5 stands in line 2, whose id is taken
+    assert refused.returncode == 2
+    assert "the id `2` stands twice" in refused.stderr
+    questions(
+        tmp_path,
+        {"id": "2", "messages": [{"role": "user", "content": "2 + 2"}]},
+        {"id": "a", "question": "1 + 1"},
+        "5 + 5",
+    )
+    done = cli("batch", str(given), "--out", "out.jsonl", "--goal", "answer", "--json", "--no-trace")
+    assert done.returncode == 0, done.stderr
+    assert (json.loads(done.stdout)["answered"], json.loads(done.stdout)["before"]) == (1, 2)
+    assert {row["id"]: row["answer"] for row in rows(tmp_path / "out.jsonl")} == {"a": "2", "2": "4", "3": "10"}
+
+
+def test_an_error_is_asked_again_with_the_question_that_stands_there_now(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "1 + 1")
+    out = tmp_path / "out.jsonl"
+    out.write_text('{"id": "1", "digest": "of another", "error": "OSError: it broke"}\n', encoding="utf-8")
+    refused = cli("batch", given.name, "--out", "out.jsonl", "--no-trace")
+    assert refused.returncode == 2
+    assert "or --retry, which asks it now" in " ".join(refused.stderr.split())
+    assert cli("batch", given.name, "--out", "out.jsonl", "--retry", "--no-trace").returncode == 0
+    assert rows(out)[-1]["answer"] == "2"
+    assert cli("batch", given.name, "--out", "out.jsonl", "--no-trace").returncode == 0
+    assert len(rows(out)) == 2
+
+
+def test_a_file_that_does_not_say_what_was_asked_goes_by_ids_and_that_is_said_once(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "1 + 1", "2 + 2", "3 + 3")
+    out = tmp_path / "out.jsonl"
+    out.write_text(
+        "".join(f'{{"id": "{name}", "status": "answered", "cost_usd": 0}}\n' for name in "12"), encoding="utf-8"
+    )
+    done = cli("batch", given.name, "--out", "out.jsonl", "--no-trace")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("out.jsonl says of 2 answers not what was asked: they are taken by their ids") == 1
+    assert [row["id"] for row in rows(out)] == ["1", "2", "3"]
+
+
+def test_a_goal_that_nothing_produces_is_an_error_of_the_command(cli: Cli, tmp_path: Path) -> None:
+    given = questions(tmp_path, "1 + 1")
+    done = cli("batch", given.name, "--out", "out.jsonl", "--goal", "answr", "--no-trace")
+    assert done.returncode == 2
+    assert "did you mean `answer`?" in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_what_was_spent_before_counts_against_the_budget_of_all(cli: Cli, tmp_path: Path) -> None:
     given = questions(tmp_path, "3 + 4")
     out = tmp_path / "out.jsonl"

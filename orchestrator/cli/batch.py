@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from orchestrator.messages import Question
     from orchestrator.pipeline import Orchestrator
-    from orchestrator.pipeline.batch import Answers
+    from orchestrator.pipeline.batch import Answers, Posed
     from orchestrator.pipeline.many import Outcome
     from orchestrator.render import Screen
 
@@ -113,11 +113,14 @@ def batch(
     screen = Screen(json=json, quiet=quiet)
     params = {**context.params, "budget": budget_each}
     orchestrator, played = orchestrator_of(Wanted.of(params, trace=not no_trace))
+    goal = orchestrator.pool.goals_from(goal)[0]
     total = sum(1 for _ in read_lines(questions))  # a file that is wrong in its last line spends nothing
     try:
         with Answers(out, line) as answers:
             known = answers.done | (set[str]() if retry else answers.failed | answers.unpaid)
-            left = ((name, asked) for name, asked in read_lines(questions) if name not in known)
+            if untold := answers.check(questions, goal, known):
+                screen.note(f"{out} says of {untold} answers not what was asked: they are taken by their ids")
+            left = (posed for posed in read_lines(questions) if posed.name not in known)
             limit = usd(budget) if budget is not None else None
             counts = _asked(orchestrator, left, answers, screen, (concurrency, limit, goal, total - len(known)))
     except KeyboardInterrupt:
@@ -134,10 +137,10 @@ def batch(
 
 def _asked(
     orchestrator: Orchestrator,
-    left: Iterator[tuple[str, Question]],
+    left: Iterator[Posed],
     answers: Answers,
     screen: Screen,
-    how: tuple[int, Decimal | None, str | None, int],
+    how: tuple[int, Decimal | None, str, int],
 ) -> dict[str, int]:
     """Ask what is left and write what comes; how often each status came."""
     import asyncio
@@ -148,20 +151,20 @@ def _asked(
     from orchestrator.render.bar import Bar
 
     concurrency, limit, goal, number = how
-    names: dict[int, str] = {}
+    names: dict[int, tuple[str, str]] = {}
     counts: dict[str, int] = dict.fromkeys(("answered", "degraded", "escalated", "unpaid", "error"), 0)
 
     def taken() -> Iterator[Question]:
-        for place, (name, asked) in enumerate(left):
-            names[place] = name
-            yield asked
+        for place, posed in enumerate(left):
+            names[place] = posed.name, posed.digest(goal)
+            yield posed.question
 
     async def ask() -> None:
         money = Budget(usd=None if limit is None else max(Decimal(0), limit - answers.spent))
         outcomes = orchestrator.each(taken(), concurrency=concurrency, budget=money, goal=goal)
         async for place, outcome in outcomes:
             decided = isinstance(outcome, Decision)
-            answers.write(names.pop(place), outcome)
+            answers.write(*names.pop(place), outcome)
             counts[_came_to(outcome)] += 1
             bar.count(failed=not decided, cost=outcome.cost_usd if decided else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_va
 from orchestrator.budget import ALL_TOGETHER
 from orchestrator.content import shown
 from orchestrator.errors import ConfigError
+from orchestrator.keeping import digest_of
 from orchestrator.messages import Asked, Decision, Question, as_question
 from orchestrator.pipeline.many import Outcome
 
-__all__ = ["Answers", "Line", "not_paid_for", "read_lines"]
+__all__ = ["Answers", "Line", "Posed", "not_paid_for", "read_lines"]
 
 
 class Line(BaseModel):
@@ -46,8 +47,23 @@ class Line(BaseModel):
         return Question(as_question(said).messages, kind=self.kind, choices=self.choices)
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, Question]]:
-    """The questions of a JSON lines file with their ids; raises `ConfigError` that names the line.
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A question of a batch: what it is told by, and where it stands."""
+
+    name: str
+    line: int
+    question: Question
+
+    def digest(self, goal: str) -> str:
+        """A short name for what is asked, goal included: another one is another question."""
+        asked = self.question
+        said = [(message.role, message.content, message.images) for message in asked.messages]
+        return digest_of([goal, said, asked.kind, asked.choices])
+
+
+def read_lines(path: Path) -> Iterator[Posed]:
+    """The questions of a JSON lines file; raises `ConfigError` that names the line.
 
     A line is an object with `question` or `messages`, and perhaps `id`, `kind` and `choices`; or a text in quotes.
     """
@@ -62,7 +78,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, Question]]:
         raise ConfigError(f"cannot be read: {problem}", file=shown(path), expected="JSON lines") from error
 
 
-def _question(text: str, number: int, path: Path, ids: set[str]) -> tuple[str, Question]:
+def _question(text: str, number: int, path: Path, ids: set[str]) -> Posed:
     where = f"line {number}"
     try:
         given: object = json.loads(text)
@@ -80,7 +96,7 @@ def _question(text: str, number: int, path: Path, ids: set[str]) -> tuple[str, Q
     if name in ids:
         raise ConfigError(f"the id `{name}` stands twice", file=shown(path), field=where, expected="an id of its own")
     ids.add(name)
-    return name, asked
+    return Posed(name, number, asked)
 
 
 def not_paid_for(status: object, reasons: Iterable[object]) -> bool:
@@ -104,6 +120,8 @@ class Answers:
     failed: set[str] = field(default_factory=set[str])
     unpaid: set[str] = field(default_factory=set[str])
     spent: Decimal = Decimal(0)
+    asked: dict[str, tuple[int, str | None]] = field(default_factory=dict[str, "tuple[int, str | None]"])
+    """By id: the line that holds its outcome, and the digest of what was asked; older files have none."""
     _file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -119,12 +137,36 @@ class Answers:
         if self._file is not None:
             self._file.close()
 
-    def write(self, name: str, outcome: Outcome) -> None:
-        """Write an outcome; it is on its way to the disk before this returns."""
+    def check(self, path: Path, goal: str, names: Collection[str]) -> int:
+        """Hold the questions of a file to what was asked under their ids, of those in `names`.
+
+        The number of outcomes that say nothing of what was asked. Raises `ConfigError` for another question.
+        """
+        untold = 0
+        for posed in read_lines(path):
+            line, digest = self.asked[posed.name] if posed.name in names else (0, "")
+            if digest is None:
+                untold += 1
+            elif digest and digest != posed.digest(goal):
+                raise self._another(posed, line, path)
+        return untold
+
+    def _another(self, posed: Posed, line: int, path: Path) -> ConfigError:
+        again = ", or --retry, which asks it now" if posed.name in self.failed else ""
+        expected = f"the question and goal of then (a line without `id` goes by its number), another --out{again}"
+        problem = f"asks something else than what line {line} of {shown(self.path)} answers under the id `{posed.name}`"
+        return ConfigError(problem, file=shown(path), field=f"line {posed.line}", expected=expected)
+
+    def write(self, name: str, digest: str, outcome: Outcome) -> None:
+        """Write an outcome and the digest of what was asked; it is on its way to the disk before this returns."""
         if isinstance(outcome, Decision):
-            fields = {"id": name, **{key: getattr(outcome, key) for key in type(outcome).model_fields}}
+            fields = {
+                "id": name,
+                "digest": digest,
+                **{key: getattr(outcome, key) for key in type(outcome).model_fields},
+            }
         else:
-            fields = {"id": name, "error": f"{type(outcome).__name__}: {outcome}"}
+            fields = {"id": name, "digest": digest, "error": f"{type(outcome).__name__}: {outcome}"}
         line = f"{self.encode(fields)}\n".encode()
         while line and self._file is not None:
             line = line[self._file.write(line) :]
@@ -155,6 +197,8 @@ class Answers:
         (self.failed if "error" in entry else self.unpaid if unpaid else self.done).add(name)
         self.failed -= self.done
         self.unpaid -= self.done
+        digest = entry.get("digest")
+        self.asked[name] = number, digest if isinstance(digest, str) else None
         if isinstance(cost, (int, Decimal)):
             self.spent += Decimal(cost)
 
