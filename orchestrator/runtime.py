@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from time import monotonic, time
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from orchestrator.budget import Ledger, Reservation
 from orchestrator.confidence import Calibration
@@ -40,6 +40,7 @@ from orchestrator.trace.events import (
 from orchestrator.weights import Facilities, Weigher
 
 __all__ = [
+    "Aimed",
     "Clocks",
     "ControlPurpose",
     "Disturb",
@@ -64,6 +65,16 @@ Faults = Callable[[str, int, str | None], "FailureKind | None"]
 
 Disturb = Callable[[str], "Injection | None"]
 """What goes wrong on purpose with the next try of an agent, if anything does; asked before each."""
+
+
+@runtime_checkable
+class Aimed(Protocol):
+    """Faults that say whom they are for, so that a name that is nobody's can be refused."""
+
+    @property
+    def aimed_at(self) -> tuple[str, ...]:
+        """Names of agents."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

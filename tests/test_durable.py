@@ -140,17 +140,33 @@ def test_what_a_checkpoint_holds_is_text_and_numbers(tmp_path: Path, caplog: pyt
 def test_a_person_gives_leave_before_an_agent_is_asked(tmp_path: Path) -> None:
     moody = Moody()
     moody.well = True
-    orchestrator = durable([moody.agent(approve=True)], tmp_path)
+
+    def editor(answer: str) -> str:
+        return answer
+
+    unwanted = Agent(name="editor", tool=editor, consumes=("answer",), produces="comment")
+    orchestrator = durable([moody.agent(approve=True), unwanted], tmp_path)
     first = orchestrator.run_sync(QUESTION)
     assert first.status == "escalated"
     assert first.reasons == ("approval: moody may not be asked without a person's leave",)
     (pending,) = orchestrator.pending()
     assert (pending.run_id, pending.stands, pending.approve) == (first.run_id, "waiting", ("moody",))
-    still = resumed(orchestrator, first.run_id, allow=["nobody"])
+    still = resumed(orchestrator, first.run_id, allow=["editor"])
     assert (still.status, moody.calls) == ("escalated", 0)
     second = resumed(orchestrator, first.run_id, allow=["moody"])
     assert (second.status, second.answer, moody.calls) == ("answered", f"well: {QUESTION}", 1)
     assert orchestrator.pending() == []
+
+
+def test_leave_for_an_agent_that_there_is_not_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    moody = Moody()
+    orchestrator = durable([moody.agent(approve=True)], tmp_path)
+    first = orchestrator.run_sync(QUESTION)
+    before = (tmp_path / f"{first.run_id}.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"`allow`: there is no agent `mody`; .*did you mean `moody`\?"):
+        resumed(orchestrator, first.run_id, allow=["moody", "mody"])
+    assert (tmp_path / f"{first.run_id}.jsonl").read_bytes() == before
+    assert [(each.run_id, each.stands) for each in orchestrator.pending()] == [(first.run_id, "waiting")]
 
 
 def test_without_a_checkpointer_an_agent_that_needs_leave_is_not_asked(tmp_path: Path) -> None:

@@ -131,6 +131,9 @@ def test_a_word_that_cannot_be_is_refused_and_the_run_still_waits(desk: Desk) ->
     before = desk.trace(run_id).read_bytes()
     assert "the answer is empty" in desk.says("runs", "resume", run_id, "--answer", " ", code=USAGE).stderr
     desk.says("runs", "resume", run_id, "--budget", "much", code=USAGE)
+    told = desk.says("runs", "resume", run_id, "--allow", "algebar", code=USAGE).stderr
+    assert "there is no agent `algebar`" in told
+    assert "did you mean `algebra`?" in " ".join(told.split())
     assert desk.trace(run_id).read_bytes() == before
     assert [found["stands"] for found in desk.listed()] == ["waiting"]
 

@@ -14,6 +14,7 @@ from orchestrator.messages import Message
 from orchestrator.pool import sample_names
 from orchestrator.providers import ScriptProvider
 from orchestrator.providers.script import Line
+from orchestrator.testing import disturb
 from orchestrator.trace.events import AttemptFailed, Rerouted, TurnTaken
 from tests.routing import CHEAP, DEAR, SAGE_COST, TURN_COST, over_and_over, routes, says, scripted
 from tests.runs import Ran, ask
@@ -58,6 +59,14 @@ def test_a_cheap_expert_is_sampled_and_its_agreement_decides_how_it_goes_on(
 
 def test_two_samples_are_asked_where_no_more_may_be(tmp_path: Path) -> None:
     assert asked([says("A")], tmp_path, samples=2).called() == ["small", "small~2"]
+
+
+def test_a_further_sample_is_disturbed_by_its_own_name(tmp_path: Path) -> None:
+    wrong = disturb({"small~2": "timeout"})
+    asked([says("A")], tmp_path, samples=2, disturb=wrong)
+    assert [agent for agent, _ in wrong.played] == ["small~2"]
+    with pytest.raises(ConfigError, match="`disturb`: there is no agent `small~3`"):
+        asked([says("A")], tmp_path, samples=2, disturb=disturb({"small~3": "timeout"}))
 
 
 def test_who_may_not_be_sampled_is_asked_once(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def test_disturbances_are_played_try_by_try_over_all_runs(tmp_path: Path) -> Non
 
 def test_a_fault_that_was_never_played_is_told() -> None:
     wrong = disturb({"first": ["error", None], "second": ["error", None], "third": "hang"})
-    Orchestrator([first, second], disturb=wrong, trace=False).run_sync("it")
+    third = Agent(name="third", tool="calendar", skill=0.1)
+    Orchestrator([first, second, third], disturb=wrong, trace=False).run_sync("it")
     with pytest.raises(AssertionError, match=r"faults were never played: of third$"):
         wrong.finish()
 
@@ -84,6 +85,16 @@ def test_a_fault_that_there_is_not_is_refused_with_the_nearest_one(build: object
     assert callable(build)
     with pytest.raises(ConfigError, match=rf"`first`: there is no fault `time_out`; .*did you mean `{hint}`\?"):
         build({"first": [None, "time_out"]})
+
+
+@pytest.mark.parametrize("field", ["faults", "disturb"])
+def test_faults_for_an_agent_that_there_is_not_are_refused_with_the_nearest_one(field: str) -> None:
+    wrong = faults({"frist": ["timeout"]}) if field == "faults" else disturb({"frist": ["timeout"]})
+    with pytest.raises(
+        ConfigError, match=rf"`{field}`: there is no agent `frist`; .*first, second; did you mean `first`"
+    ):
+        Orchestrator([first, second], trace=False, **{field: wrong})  # pyright: ignore[reportArgumentType]
+    Orchestrator([first, second], trace=False, faults=faults({}), disturb=disturb({}))
 
 
 def test_the_clock_leaps_over_waits_and_shows_a_day(tmp_path: Path) -> None:

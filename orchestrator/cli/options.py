@@ -174,11 +174,13 @@ def silence_warnings() -> None:
 def _fault(spec: str, agents: list[str]) -> tuple[str, FailureKind, int | None]:
     rest, attempts = spec, None
     head, mark, number = spec.rpartition(":")
-    if mark and number.isdigit() and spec not in agents:
+    if mark and number.isdecimal() and spec not in agents:
         rest, attempts = head, int(number)
     name, mark, kind = (rest, "", "") if rest in agents else rest.rpartition("=")
     if not mark:
         name, kind = rest, "error"
     if kind not in _FAULTS:
         raise typer.BadParameter(f"--fail {spec}: {kind!r} is no failure; one of {', '.join(_FAULTS)}")
+    if attempts == 0:
+        raise typer.BadParameter(f"--fail {spec}: it would fail no attempt; N is at least 1, or left out for all")
     return known_expert(name, agents, f"--fail {spec}"), _FAULTS[kind], attempts

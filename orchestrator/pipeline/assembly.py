@@ -22,6 +22,7 @@ from orchestrator.keeping import Keeper, Keeping, digest_of
 from orchestrator.merge import AskingMerge, MergeRule, PanelMerge, worst_of_asking
 from orchestrator.monitors import Monitor
 from orchestrator.pipeline.many import Share
+from orchestrator.pipeline.parts import check_aims
 from orchestrator.pipeline.storage import Checkpointer
 from orchestrator.planner import Planner
 from orchestrator.pool import Agent
@@ -92,6 +93,10 @@ class Settings:
     abstain_below: float | None
     checkpointer: Checkpointer | None = None
     """Where durable runs keep their checkpoints."""
+
+    def __post_init__(self) -> None:
+        """Refuse faults for agents that are not there."""
+        check_aims(self.facilities.pool, faults=self.faults, disturb=self.disturb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +146,7 @@ def taken_up(
         settings = typed(settings, wishes.output, first.goals)
         others = _changes(first.digests, digests_of(settings, settings.facilities.kinds))
         _check_output(first, word, settings.facilities.kinds, path)
-        _check(past, word, path, () if changed else others)
+        _check(past, word, path, settings.facilities.pool.agents, () if changed else others)
         for event in trace.events:
             tally(event)
         word = word.model_copy(update={"seconds": past.seconds, "torn": len(trace.torn), "changed": others})
@@ -239,14 +239,18 @@ def _first(past: Past, path: Path) -> RunStarted:
     return first
 
 
-def _check(past: Past, word: Resumed, path: Path, others: tuple[str, ...]) -> None:
-    """Raise `ConfigError` where a word is given that nobody waits for, or the parts are not what they were."""
+def _check(past: Past, word: Resumed, path: Path, agents: Collection[str], others: tuple[str, ...]) -> None:
+    """Raise `ConfigError` where a word is given that nobody waits for, or to nobody, or the parts have changed."""
     given = word.answer is not None or word.retry or word.allow
     if given and past.waiting is None:
         expected = "a resume without answer, retry and allow"
         raise ConfigError("waits for no person's word", file=str(path), expected=expected)
     if word.answer is not None and not word.answer.strip():
         raise ConfigError("the answer is empty", field="answer", expected="some text")
+    for name in word.allow:
+        if name not in agents:
+            expected, hint = "agents among " + ", ".join(sorted(agents)), nearest(name, agents)
+            raise ConfigError(f"there is no agent `{name}`", field="allow", expected=expected, suggestion=hint)
     if others:
         expected = "the parts that it was begun with; `changed` (--changed) goes on with these"
         raise ConfigError("; ".join(others), file=str(path), expected=expected)

@@ -33,11 +33,13 @@ from orchestrator.routers import (
     cascade_named,
     innermost,
 )
+from orchestrator.runtime import Aimed
 
 __all__ = [
     "SAFE_BUDGET",
     "Analyses",
     "budget_of",
+    "check_aims",
     "check_prices",
     "check_responses",
     "confidence_of",
@@ -195,6 +197,15 @@ def budget_of(given: Budget | None, payable: list[Model]) -> Budget:
     _log.warning("no budget was given: this run spends at most $%s", SAFE_BUDGET)
     given = given or Budget()
     return Budget(usd=SAFE_BUDGET, tokens=given.tokens, turns=given.turns, seconds=given.seconds)
+
+
+def check_aims(pool: Pool, **given: object) -> None:
+    """Refuse faults for agents that are not there: they would fail nobody."""
+    for field, faults in given.items():
+        for name in faults.aimed_at if isinstance(faults, Aimed) else ():
+            if name not in pool.agents:
+                expected, hint = "agents among " + ", ".join(sorted(pool.agents)), nearest(name, pool.agents)
+                raise ConfigError(f"there is no agent `{name}`", field=field, expected=expected, suggestion=hint)
 
 
 def check_prices(providers: Mapping[str, Provider], budget: Budget) -> None:

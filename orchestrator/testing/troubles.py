@@ -46,18 +46,28 @@ def faults(failing: Mapping[str, FailureKind | Sequence[FailureKind | None]]) ->
     """What `Orchestrator(faults=…)` takes: how an agent's attempts fail, without anybody being called.
 
     One kind fails every attempt of a run; a list says of the first, the second and so on how it fails, or None where
-    it goes well, as all after its end do. Raises `ConfigError` for a kind that there is not.
+    it goes well, as all after its end do. Raises `ConfigError` for a kind that there is not; the orchestrator does so
+    for an agent that it has not.
     """
-    plans: dict[str, _Plan[FailureKind]] = {
-        agent: _plan(given, get_args(FailureKind), agent) for agent, given in failing.items()
-    }
+    return _Failing({agent: _plan(given, get_args(FailureKind), agent) for agent, given in failing.items()})
 
-    def fault(agent: str, attempt: int, case: str | None) -> FailureKind | None:
+
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """Attempts that fail as planned."""
+
+    plans: Mapping[str, _Plan[FailureKind]]
+
+    @property
+    def aimed_at(self) -> tuple[str, ...]:
+        """Agents that have a plan."""
+        return tuple(self.plans)
+
+    def __call__(self, agent: str, attempt: int, case: str | None) -> FailureKind | None:
+        """How an agent's attempt fails, if it does."""
         del case
-        plan = plans.get(agent)
+        plan = self.plans.get(agent)
         return plan.at(attempt) if plan else None
-
-    return fault
 
 
 def disturb(wrong: Mapping[str, Wrong | Sequence[Wrong | None]]) -> Disturbance:
@@ -65,7 +75,7 @@ def disturb(wrong: Mapping[str, Wrong | Sequence[Wrong | None]]) -> Disturbance:
 
     A name of `FAULTS`, or an `Injection`, which says more, spoils every try; a list the first, the second and so on,
     counted over all runs; None there, and what comes after its end, goes well. Raises `ConfigError` for a name that
-    there is not.
+    there is not; the orchestrator does so for an agent that it has not.
     """
     return Disturbance({agent: _plan(given, FAULTS, agent) for agent, given in wrong.items()})
 
@@ -79,6 +89,11 @@ class Disturbance:
         """Tries by agent, spoiled or not."""
         self.played: list[tuple[str, Injection]] = []
         """What went wrong, oldest first."""
+
+    @property
+    def aimed_at(self) -> tuple[str, ...]:
+        """Agents that something is planned for."""
+        return tuple(self._plans)
 
     def __call__(self, agent: str) -> Injection | None:
         """What goes wrong with the next try of an agent."""
