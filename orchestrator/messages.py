@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeGuard, cast
@@ -237,12 +237,20 @@ def as_question(asked: Asked) -> Question:
         case str():
             question = Question((Message("user", asked),))
         case _:
-            question = Question(tuple(_as_message(entry, index) for index, entry in enumerate(asked)))
+            question = Question(tuple(_as_message(entry, index) for index, entry in enumerate(_listed(asked))))
     if not question.text.strip():
         raise ConfigError("the question is empty", field="question", expected="some text from a user")
     for index, message in enumerate(question.messages):
         _check_images(message, f"messages[{index}]")
     return replace(question, choices=tuple(question.choices))
+
+
+def _listed(asked: object) -> Iterable[object]:
+    """The messages, where they are a list; raises `ConfigError` for anything else."""
+    if isinstance(asked, Iterable) and not isinstance(asked, (bytes, Mapping)):
+        return cast("Iterable[object]", asked)
+    expected = 'a text, a `Question`, or a list of messages such as {"role": "user", "content": "…"}'
+    raise ConfigError(f"cannot be {_brief(cast('object', asked))}", field="question", expected=expected)
 
 
 def _as_message(entry: object, index: int) -> Message:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -565,6 +566,51 @@ def test_as_node_reads_messages_and_gives_the_decision(tmp_path: Path) -> None:
     assert cast("Decision", node.invoke({"messages": [Message("user", "plain")]})["made"]).answer == "plain"
     with pytest.raises(ConfigError, match="expected text or a list of messages"):
         node.invoke({"messages": 42})
+    with pytest.raises(ConfigError, match=r"`messages`: the graph's state has no such key; .*`message`\?$"):
+        node.invoke({"message": "who?"})
+    with pytest.raises(ConfigError, match="expected some input of the graph"):
+        node.invoke({})
+
+
+def a(question: str) -> str:
+    """An expert."""
+    return question
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        (a, "`pool`: cannot be the function `a`; expected a `Pool`, or a list of members"),
+        (Agent(name="a", tool=a), "`pool`: cannot be Agent(name='a'"),
+        (None, "`pool`: cannot be None; expected a `Pool`, or a list of members"),
+        ({"a": a}, "`pool`: cannot be {'a': "),
+        ("local", "`load_pool('local')` loads the pool of that name"),
+    ],
+)
+def test_what_is_no_list_of_members_is_told(pool: object, told: str) -> None:
+    for build in (Orchestrator, Pool):
+        with pytest.raises(ConfigError, match=re.escape(told)):
+            build(cast("Any", pool))
+
+
+@pytest.mark.parametrize("budget", [0.05, 1, Decimal("0.25"), True, "0.05", {"usd": 1}])
+def test_what_is_no_budget_is_told(budget: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"`budget`: cannot be .*; expected a `Budget`, such as Budget\(usd="
+    ) as caught:
+        Orchestrator([a], budget=cast("Any", budget), trace=False)
+    if not isinstance(budget, (bool, str, dict)):
+        assert f'Budget(usd=Decimal("{budget}"))' in str(caught.value)
+    with pytest.raises(ConfigError, match="`budget`: cannot be "):
+        asyncio.run(Orchestrator([a], trace=False).run_many(["What?"], budget=cast("Any", budget)))
+
+
+@pytest.mark.parametrize("asked", [None, 7, b"What?", {"role": "user", "content": "What?"}])
+def test_what_is_no_question_is_told(asked: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"`question`: cannot be .*; expected a text, a `Question`, or a list of mess"
+    ):
+        Orchestrator([a], trace=False).run_sync(cast("Any", asked))
 
 
 def test_the_graph_draws() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 
 from orchestrator.budget import ALL_TOGETHER, Budget, Ledger
@@ -12,7 +13,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.messages import Asked, Decision
 from orchestrator.runtime import enclosing_attempt
 
-__all__ = ["Outcome", "Share", "each_of", "share_of"]
+__all__ = ["Outcome", "Share", "checked_budget", "each_of", "share_of"]
 
 Outcome = Decision | Exception
 """What came of one of many questions: its decision, or what was wrong with it."""
@@ -29,13 +30,24 @@ class Share:
 
 def share_of(budget: Budget | None, now: float) -> Share:
     """What runs share under a budget; raises `ConfigError` for a limit on turns, which each run has of its own."""
-    budget = budget or Budget()
+    budget = checked_budget(budget) or Budget()
     if budget.turns is not None:
         raise ConfigError("cannot be shared", field="budget.turns", expected="a limit on each run, in its own budget")
     within = enclosing_attempt()
     around = within.context.ledger if within else None
     ledger = Ledger(budget, name=ALL_TOGETHER, within=around, shared=True)
     return Share(ledger, float("inf") if budget.seconds is None else now + budget.seconds)
+
+
+def checked_budget(given: object) -> Budget | None:
+    """The budget; raises `ConfigError` for what is none, such as a bare amount of money."""
+    if given is None or isinstance(given, Budget):
+        return given
+    number = isinstance(given, (int, float, Decimal)) and not isinstance(given, bool)
+    limit = given if number else "0.05"
+    raise ConfigError(
+        f"cannot be {given!r:.120}", field="budget", expected=f'a `Budget`, such as Budget(usd=Decimal("{limit}"))'
+    )
 
 
 async def each_of(

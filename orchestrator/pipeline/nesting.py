@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from orchestrator.errors import ConfigError, ToolError
+from orchestrator.errors import ConfigError, ToolError, nearest
 from orchestrator.messages import Asked, Decision, as_text
 from orchestrator.pool import Agent, Pool
 from orchestrator.pool.descriptors import Claiming
@@ -148,6 +148,10 @@ def node_of(
     """A node for a LangGraph: reads one key of its state, writes answer, typed where it is, and decision to others."""
 
     def asked(state: Mapping[str, object]) -> Asked:
+        if question not in state:
+            expected = f"`as_node(question=…)` with one of {', '.join(state)}" if state else "some input of the graph"
+            hint = nearest(question, state)
+            raise ConfigError("the graph's state has no such key", field=question, expected=expected, suggestion=hint)
         found = state[question]
         if isinstance(found, list):
             messages = cast("list[object]", found)

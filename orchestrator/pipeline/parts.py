@@ -13,6 +13,7 @@ from orchestrator.confidence import Calibration, misfit, read_calibration, way_n
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.merge import ASKING, AskingMerge, MergeFunction, MergeRule, as_merge, found_merge
 from orchestrator.monitors import Monitor, MonitorFunction, as_monitor, built_in
+from orchestrator.pipeline.many import checked_budget
 from orchestrator.pool import Model, Pool
 from orchestrator.pool.descriptors import LOCAL_SERVERS
 from orchestrator.pool.plugins import find_plugin, plugin_names
@@ -190,6 +191,7 @@ def _spends(model: Model, provider: Provider | None) -> bool:
 
 def budget_of(given: Budget | None, payable: list[Model]) -> Budget:
     """The budget: the caller's; else ten cents where money can be spent, and it is said aloud."""
+    given = checked_budget(given)
     if given is not None and given.usd is not None:
         return given
     if not payable:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
+from typing import cast
 
 from orchestrator.errors import ConfigError, nearest
 from orchestrator.pool.changes import changed, chosen
-from orchestrator.pool.descriptors import Agent, Model
+from orchestrator.pool.descriptors import Agent, Descriptor, Model
 from orchestrator.pool.experts import as_agent, without_dependencies
 from orchestrator.pool.prices import PricedModels
 from orchestrator.pool.risks import Risk
@@ -49,7 +50,7 @@ class Pool:
         agents: dict[str, Agent] = {}
         models: dict[str, Model] = {}
         risks: dict[str, Risk] = {}
-        for member in members:
+        for member in _listed(members):
             if isinstance(member, Risk):
                 _add_risk(member, risks)
             else:
@@ -230,6 +231,21 @@ class Pool:
                 expected="one of " + ", ".join(produced),
                 suggestion=nearest(goal, produced),
             )
+
+
+def _listed(members: object) -> Iterable[Member]:
+    """The members, where they are a list of them; raises `ConfigError` for one alone, a name, and nothing at all."""
+    single = isinstance(members, (str, bytes, Mapping, Descriptor))
+    if isinstance(members, Iterable) and not single:
+        return cast("Iterable[Member]", members)
+    named = f"; `load_pool({members!r})` loads the pool of that name" if isinstance(members, str) else ""
+    expected = f"a `Pool`, or a list of members such as [agent, model, function]{named}"
+    raise ConfigError(f"cannot be {_brief(cast('object', members))}", field="pool", expected=expected)
+
+
+def _brief(value: object) -> str:
+    """A value as an error shows it; a function by its name."""
+    return f"the function `{value.__name__}`" if isinstance(value, FunctionType) else f"{value!r:.120}"
 
 
 def _no_artifact(artifact: str, known: Iterable[str], file: str | None, field: str) -> ConfigError:
