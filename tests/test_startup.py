@@ -153,6 +153,12 @@ def test_import_opens_no_socket_reads_no_key_imports_no_sdk(bare_env: dict[str, 
     assert SDKS & set(seen["modules"]) == set()
 
 
+@pytest.mark.parametrize("package", ["orchestrator", "orchestrator.testing"])
+def test_completion_finds_every_public_name_and_imports_none(package: str, bare_env: dict[str, str]) -> None:
+    seen = watch(f"import {package} as p; assert set(p.__all__) <= set(dir(p)), dir(p)", bare_env)
+    assert (SDKS | {"orchestrator.pipeline"}) & set(seen["modules"]) == set()
+
+
 @pytest.mark.parametrize(
     ("statement", "kind"),
     [

@@ -82,3 +82,8 @@ def __getattr__(name: str) -> object:
     value: object = getattr(import_module(f"orchestrator.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """All public names, also those that are not imported yet, so that completion finds them."""
+    return sorted({*globals(), *__all__})
