@@ -9,7 +9,10 @@ from orchestrator.errors import ConfigError
 from orchestrator.evals.stats import Interval, cases_needed, holm, mean, paired_interval, paired_test
 from orchestrator.evals.systems import System, pooled
 
-__all__ = ["Comparison", "compare", "compare_each"]
+__all__ = ["ALPHA", "Comparison", "compare", "compare_each", "corrected"]
+
+ALPHA = 0.05
+"""How often two systems that are alike may be told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +38,23 @@ class Comparison:
 
     @property
     def winner(self) -> str | None:
-        """Who scores higher, if the two can be told apart at 5 %."""
-        if self.p_adjusted >= 0.05 or not self.delta:
+        """Who scores higher, if test and interval both tell the two apart at 5 %."""
+        if self.p_adjusted >= ALPHA or self.ci.holds(0.0):
             return None
         return self.a if self.delta > 0 else self.b
+
+    @property
+    def cheaper(self) -> bool:
+        """Whether `a` costs measurably less than `b` and scores not measurably lower."""
+        less = self.cost_ci is not None and self.cost_ci.high < 0
+        return less and self.ci.high >= 0 and self.winner != self.b
 
     @property
     def words(self) -> str:
         """The result in plain words."""
         if self.winner is None:
-            hint = f"; {self.needed} cases would show a difference of {abs(self.delta):.4f}" if self.needed else ""
+            more = self.needed is not None and self.needed > self.n  # an estimate, which fewer cases would belie
+            hint = f"; {self.needed} cases would show a difference of {abs(self.delta):.4f}" if more else ""
             return f"{self.a} and {self.b} are not distinguishable on {self.n} cases{hint}"
         loser = self.b if self.winner == self.a else self.a
         return f"{self.winner} scores {abs(self.delta):.4f} higher than {loser} on {self.n} cases"
@@ -78,6 +88,10 @@ def compare(a: System, b: System, *, seed: int = 0) -> Comparison:
 
 def compare_each(systems: Sequence[System], baseline: System, *, seed: int = 0) -> list[Comparison]:
     """Each system with the baseline, p-values corrected for there being several."""
-    found = [compare(system, baseline, seed=seed) for system in systems]
+    return corrected([compare(system, baseline, seed=seed) for system in systems])
+
+
+def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """Comparisons that are made together, their p-values adjusted for that."""
     adjusted = holm({str(place): each.p for place, each in enumerate(found)})
     return [replace(each, p_adjusted=adjusted[str(place)]) for place, each in enumerate(found)]

@@ -16,7 +16,7 @@ from orchestrator.evals.stats import holm
 from orchestrator.evals.store import Done, Store
 from orchestrator.evals.suite import Gates, Suite
 from orchestrator.evals.systems import LeftOut, Result, Summary, System, summarise
-from orchestrator.evals.verdict import Evidence, evidence, verdict
+from orchestrator.evals.verdict import Evidence, as_good, evidence, rival_of, verdict
 from orchestrator.providers import RecordedFile
 
 __all__ = [
@@ -203,14 +203,16 @@ def _beside(
     beside = list[System]()
     left_out = list[LeftOut]()
     level = 1 - (1 - LEVEL) / max(1, len(routers))
+    every = baselines.every()
+    rivals = [each for each in every if isinstance(each, System) and each.results]
     judged, placebos = list[Evidence](), list[System | LeftOut]()
     for router in routers:
         choices = None if router.name in choiceless else _choices(router, test)
         why = choiceless.get(router.name, SEVERAL)
-        judged.append(evidence(router, baselines, by=choices, seed=seed, level=level, no_placebo=why))
+        judged.append(evidence(router, baselines, by=choices, seed=seed, level=level, no_placebo=why, rivals=rivals))
         label = f"placebo:{router.name}"
         placebos.append(LeftOut(label, why) if choices is None else placebo_system(router.name, choices, test))
-    for each in [*baselines.every(), *placebos]:
+    for each in [*every, *placebos]:
         if isinstance(each, LeftOut):
             left_out.append(each)
         elif each.results:
@@ -254,9 +256,10 @@ def _plain_verdict(routers: list[System], beside: list[System], seed: int) -> st
         return "do not route: there is no single expert to compare with"
     found = compare_each(routers, best, seed=seed)
     won = [each for each in found if each.winner == each.a]
-    words = (won[0] if won else found[0]).words
-    told = "route" if won else "do not route"
-    return f"{told}: {words}, the best single expert (known only afterwards)"
+    first = won[0] if won else found[0]
+    told = f"{'route' if won else 'do not route'}: {first.words}, the best single expert (known only afterwards)"
+    router = next(each for each in routers if each.name == first.a)
+    return "; ".join((told, *as_good(rival_of(router, beside, seed=seed))))
 
 
 def _notes(suite: Suite, split: Split) -> list[str]:

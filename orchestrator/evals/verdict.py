@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import fsum
 
 from orchestrator.evals.baselines import Baselines
-from orchestrator.evals.comparison import Comparison, compare
+from orchestrator.evals.comparison import ALPHA, Comparison, compare, corrected
 from orchestrator.evals.curves import Point, aiq, aiq_tr, quality_at, zero_router
 from orchestrator.evals.extra import need_extra
 from orchestrator.evals.matrix import Matrix
@@ -19,15 +20,16 @@ from orchestrator.evals.systems import Result, System
 __all__ = [
     "Evidence",
     "Gain",
+    "Rival",
     "Verdict",
+    "as_good",
     "evidence",
     "gain_over_zero",
     "gain_over_zero_curve",
     "gain_over_zero_hull",
+    "rival_of",
     "verdict",
 ]
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Gain:
 
     value: float
     ci: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A baseline that costs measurably less than a router and scores not measurably lower."""
+
+    beside: Comparison
+    """The baseline and the router."""
+    share: float
+    """Its cost as a share of the router's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +67,8 @@ class Evidence:
     """None where cases carry no task label, or choices are unknown."""
     no_placebo: str = ""
     """Why there is no placebo at all."""
+    rival: Rival | None = None
+    """The cheapest baseline that is as good; None where there is none, or costs are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +90,13 @@ def evidence(
     seed: int = 0,
     level: float = 0.95,
     no_placebo: str = "",
+    rivals: Sequence[System] = (),
 ) -> Evidence:
     """Weigh a router's results on the test cases of `baselines`.
 
     `by` is its knob, or whom it chose for each test case; without it there is no placebo, and `no_placebo` says why.
-    Raises `ConfigError` where
-    the router and the best single model share no case.
+    `rivals` are baselines that might be as good for less. Raises `ConfigError` where the router and the best single
+    model share no case.
     """
     test = baselines.test
     best = baselines.train.best_single()
@@ -99,7 +114,32 @@ def evidence(
         placebo=swept and placebo(swept, test, "all", seed=seed),
         placebo_in_task=swept and placebo(swept, test, "task", seed=seed),
         no_placebo=no_placebo if swept is None else "",
+        rival=rival_of(router, rivals, seed=seed),
     )
+
+
+def rival_of(router: System, rivals: Sequence[System], *, seed: int = 0) -> Rival | None:
+    """The cheapest of some systems that costs measurably less than the router and scores not measurably lower.
+
+    Those that only hindsight could have chosen, and those that are a draw, do not count.
+    """
+    costs = {each.name: _total(each) for each in rivals if not (each.hindsight or each.expected)}
+    whole, named = _total(router), {each.name: each for each in reversed(rivals)}
+    if whole is None:
+        return None
+    order = list(costs)
+    less = {name: cost for name, cost in costs.items() if cost is not None and cost < whole}
+    for name in sorted(less, key=lambda each: (less[each], order.index(each))):
+        found = compare(named[name], router, seed=seed)
+        if found.cheaper:
+            return Rival(found, less[name] / whole)
+    return None
+
+
+def _total(system: System) -> float | None:
+    """Mean cost of a system's results; None where one is unknown, or there are none."""
+    costs = [each.cost for each in system.results if each.cost is not None]
+    return fsum(costs) / len(costs) if costs and len(costs) == len(system.results) else None
 
 
 def gain_over_zero(results: Sequence[Result], test: Matrix, *, seed: int = 0, level: float = 0.95) -> Gain:
@@ -197,18 +237,23 @@ def _singles(means: Sequence[float]) -> list[Point]:
 def verdict(found: Sequence[Evidence]) -> Verdict:
     """Route by the router that gains most over the zero router among those that pass every test, or do not route.
 
-    A router passes if it beats the zero router at its cost, beats the best single model (scores higher, or costs less
-    and is not measurably worse), and beats its own placebo. Give `evidence` a level of 1 - 0.05 / n for n routers.
+    A router passes if it beats the zero router at its cost, beats the best single model (scores higher by the paired
+    test and by the interval, or costs less and is not measurably worse), and beats its own placebo. Give `evidence` a
+    level of 1 - 0.05 / n for n routers; p-values are corrected here. A cheaper baseline that is as good is named.
     """
     if not found:
         return Verdict(route=False, router=None, text="do not route: there is no router to judge", reasons=())
+    besides = corrected([each.beside_best for each in found])
+    found = [replace(each, beside_best=beside) for each, beside in zip(found, besides, strict=True)]
     passed = [each for each in found if not _against(each)]
     if not passed:
         reasons = tuple(f"{each.router} {why}" for each in found for why in _against(each))
         reasons += tuple(_cheaply(each) for each in found if each.over_zero_curve and each.over_zero_curve.ci.low > 0)
-        return Verdict(route=False, router=None, text=f"do not route: {reasons[0]}", reasons=reasons)
+        told = "; ".join((reasons[0], *as_good(found[0].rival)))
+        reasons += tuple(line for each in found for line in as_good(each.rival))
+        return Verdict(route=False, router=None, text=f"do not route: {told}", reasons=reasons)
     best = max(passed, key=lambda each: each.over_zero.value if each.over_zero else each.beside_best.delta)
-    reasons = tuple(_in_favour(best))
+    reasons = (*_in_favour(best), *as_good(best.rival))
     return Verdict(route=True, router=best.router, text=f"route: {best.router} {'; '.join(reasons)}", reasons=reasons)
 
 
@@ -219,8 +264,9 @@ def _against(each: Evidence) -> list[str]:
         reasons.append(
             f"does not beat the zero router, a random mix of single models at its cost: {_signed(each.over_zero)}"
         )
-    if not _better(each.beside_best) and not _cheaper(each.beside_best):
-        reasons.append(f"does not beat {each.best_single}, the best single model on train: {_beside(each.beside_best)}")
+    if not _better(each.beside_best) and not each.beside_best.cheaper:
+        beats = "does not beat" if each.beside_best.delta <= 0 else "does not score measurably higher than"
+        reasons.append(f"{beats} {each.best_single}, the best single model on train: {_beside(each.beside_best)}")
     if each.placebo and each.placebo.p >= ALPHA:
         reasons.append(f"does no better than its own predictions dealt to the wrong questions (p {each.placebo.p:.3f})")
     return reasons
@@ -251,17 +297,21 @@ def _in_favour(each: Evidence) -> list[str]:
     return reasons
 
 
+def as_good(rival: Rival | None) -> list[str]:
+    """What is to be said of a baseline that does with less; nothing where there is none."""
+    if rival is None:
+        return []
+    beside, share = rival.beside, f"{rival.share:.0%}"
+    return [f"{beside.a} is not measurably worse than {beside.b} at {share} of its price: {_beside(beside)}"]
+
+
 def _better(beside: Comparison) -> bool:
-    return beside.ci.low > 0
-
-
-def _cheaper(beside: Comparison) -> bool:
-    return beside.cost_ci is not None and beside.cost_ci.high < 0 <= beside.ci.high
+    return beside.winner == beside.a
 
 
 def _beside(beside: Comparison) -> str:
-    """Differences in score and cost with their intervals."""
-    score = f"score {beside.delta:+.4f} [{beside.ci.low:+.4f}, {beside.ci.high:+.4f}]"
+    """Differences in score and cost with their intervals, and how sure the test is of the first."""
+    score = f"score {beside.delta:+.4f} [{beside.ci.low:+.4f}, {beside.ci.high:+.4f}], p {beside.p_adjusted:.3f}"
     if beside.cost_delta is None or beside.cost_ci is None:
         return score
     return f"{score}, USD {beside.cost_delta:+.6f} [{beside.cost_ci.low:+.6f}, {beside.cost_ci.high:+.6f}] a question"
