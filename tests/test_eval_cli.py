@@ -336,7 +336,11 @@ def test_what_a_package_plugs_in_is_known_by_its_name(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("head", "options", "said"),
     [
-        ("", ["--router", "lats"], "there is no router `lats`; expected one of plan, llm, cascade, broken, last, or"),
+        (
+            "",
+            ["--router", "lats"],
+            "there is no router `lats`; expected one of plan, llm, cascade, llm+cascade, broken, last, or",
+        ),
         ("", ["--router", "lats"], "did you mean `last`?"),
         ("", ["--router", "broken"], "entry point `broken` (plugged:not_there): cannot be loaded: AttributeError"),
         ("", ["--merge", "longst"], "did you mean `longest`?"),

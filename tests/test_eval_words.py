@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from orchestrator.confidence import way_named
 from orchestrator.evals.comparison import compare
 from orchestrator.evals.stats import Interval
 from orchestrator.evals.systems import Result, System
 from orchestrator.evals.verdict import Evidence, rival_of, verdict
-from tests.eval_world import Lab, row
+from tests.eval_world import KEY, PRICE, Lab, row, suite_folder
+from tests.wire.server import WireServer, whole
+from tests.wire.vendors import call, chat
 
 
 @pytest.fixture
@@ -108,3 +111,67 @@ def test_a_verdict_claims_no_more_than_the_table_above_it(lab: Lab) -> None:
     assert (
         f"; task-means is not measurably worse than plan+xauto+fitted at {share:.0%} of its price: " in found["verdict"]
     )
+
+
+def test_a_baseline_that_scores_higher_for_less_is_called_that() -> None:
+    found = replace(beside(6), rival=rival_of(ran("mine", range(10), cost=0.01), [ran("good", range(30))]))
+    assert "; good scores higher than mine at 10% of its price: score +0.5000" in verdict([found]).text
+
+
+MIND = """
+[pool]
+goals = ["answer"]
+router = "mind"
+"""
+STEPS = {"mind": ("2.0", None), "small": ("0.1", 0.6), "large": ("5.0", 0.9)}
+"""USD per million tokens, and how often an expert of the model is right."""
+
+
+def stepped_suite(folder: Path, url: str, more: str = "") -> Path:
+    """A suite over a model that routes, and a cheap and a dear expert."""
+    pool = MIND
+    for name, (usd, skill) in STEPS.items():
+        price, server = PRICE.replace("2.0", usd), f'base_url = "{url}"\nkey_env = "SUMS_KEY"'
+        pool += f'\n[models.{name}]\nid = "{name}"\nprovider = "openai"\n{server}\nmax_output = 64\n{price}\n'
+        pool += f'[agents.{name}]\nmodel = "{name}"\nskill = {skill}\n' if skill else ""
+    cases = [{"id": "q", "question": "What is 7 times 6?", "reference": "42"}]
+    suite = f'[suite]\nname = "steps"\ndata = ["cases.jsonl"]\npool = "pool"\nscorer = "number"\n{more}'
+    return suite_folder(folder, suite, cases, pool_in_pool__toml=pool)
+
+
+def scripted(server: WireServer) -> None:
+    """The model asks for the dear expert; the cheap one is there."""
+    asks = call("c1", "large", '{"query": "7 times 6"}')
+    server.script(whole(chat(calls=[asks], finish="tool_calls")), whole(chat("42")), model="mind")
+    server.script(whole(chat("42")), model="small")
+
+
+@pytest.mark.parametrize("router", ["llm+cascade:0.5", "mind+cascade:0.5"])
+@pytest.mark.parametrize("told", ["--router", "systems"])
+def test_a_cascade_serves_the_steps_of_a_model(lab: Lab, router: str, told: str) -> None:
+    lab = replace(lab, env={**lab.env, "SUMS_KEY": KEY})
+    with WireServer() as server:
+        scripted(server)
+        given = ["--router", router] if told == "--router" else []
+        more = "" if given else f'[[systems]]\nrouter = "{router}"\n'
+        suite = stepped_suite(lab.folder / "suite", server.openai_url, more)
+        report = lab.report("run", str(suite), *given, "--no-singles", "--max-cost", "1", "--out", "run")
+    (done,) = lab.results("run")
+    assert (done["system"], done["consulted"], done["control_calls"]) == (router, ["small"], 2)
+    assert row(report, router)["score"] == 1.0
+    assert row(lab.report("report", "run"), router)["score"] == 1.0
+
+
+def test_a_cascade_without_a_model_is_refused_as_the_model_is(lab: Lab) -> None:
+    for router in ("llm", "llm+cascade", "llm+cascade:0.5"):
+        refused = lab.run("run", "recorded_demo", "--router", router, code=2).stderr
+        assert "`systems[0].router`: the pool `outcomes.jsonl` names no model for it" in refused
+    assert "cannot be 2; expected" in lab.run("run", "recorded_demo", "--router", "llm+cascade:2", code=2).stderr
+    unknown = lab.run("run", "recorded_demo", "--router", "recorded:demo-larg+cascade", code=2).stderr
+    assert "did you mean `recorded:demo-large`?" in unknown
+
+
+def test_a_way_is_called_the_same_however_its_line_is_written() -> None:
+    assert way_named("llm+cascade:0.50") == "llm+cascade:0.5 x1"
+    assert way_named("recorded:large+cascade") == "large+cascade x1"
+    assert way_named("cascade:.50") == "cascade:0.5 x1"

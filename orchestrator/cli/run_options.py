@@ -110,7 +110,10 @@ AbstainOption = Annotated[
 RoutersOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--router", help="plan, llm, cascade[:P], a model, or module:attr; repeatable.", metavar="R", show_default=False
+        "--router",
+        help="plan, llm, a model, cascade[:P], llm+cascade[:P], or module:attr; repeatable.",
+        metavar="R",
+        show_default=False,
     ),
 ]
 EvalConfidenceOption = Annotated[

@@ -257,10 +257,11 @@ def way_named(router: str = "plan", merge: str | None = None, analyses: int | st
 
     A merge that goes without saying is not named, an object of one's own goes by its attribute.
     """
-    word, mark, line = router.partition(":")
-    if word == "cascade" and mark:
-        router = f"cascade:{float(line):g}"
-    elif mark:
+    inner, plus, last = router.rpartition("+")
+    word, mark, line = last.partition(":")
+    if word == "cascade":
+        router = f"{inner.rpartition(':')[2]}{plus}cascade" + (f":{float(line):g}" if mark else "")
+    elif ":" in router:
         router = router.rpartition(":")[2]
     if merge is not None and ":" in merge and not merge.startswith("vote:"):
         merge = merge.rpartition(":")[2]

@@ -50,7 +50,7 @@ class Candidate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     router: str = "plan"
-    """`plan`, `llm`, `cascade`, `cascade:P`, the name of a model, or `package.module:attribute`."""
+    """`plan`, `llm`, the name of a model, `cascade`, `cascade:P`, `llm+cascade`, or `package.module:attribute`."""
     merge: str | None = None
     """A merge by name or `package.module:attribute`; the router's own where left out."""
     analyses: Width = 1
@@ -87,7 +87,9 @@ class Candidate(BaseModel):
         return not isinstance(self.analyses, int) or self._cascades(models)
 
     def _cascades(self, models: Container[str]) -> bool:
-        return self.router.partition(":")[0] == "cascade" and self.router not in models
+        """Whether a cascade decides, or serves the steps of a router inside (`llm+cascade`)."""
+        last = self.router.rpartition("+")[2]
+        return last.partition(":")[0] == "cascade" and self.router not in models
 
 
 def placed(candidates: Sequence[Candidate], here: Path) -> tuple[Candidate, ...]:

@@ -44,7 +44,11 @@ class Rulings:
 
 
 def _named(router: str, known: Sequence[str]) -> RouterFunction | str:
-    return router if router in known else cast("RouterFunction", own_object(router, "router", (*known, "cascade")))
+    return (
+        router
+        if router in known
+        else cast("RouterFunction", own_object(router, "router", (*known, "cascade", "llm+cascade")))
+    )
 
 
 def way_of(candidate: Candidate, suite: Suite) -> Way:
@@ -64,7 +68,8 @@ def _source(candidate: Candidate, suite: Suite) -> str | None:
     """Where a system's confidence comes from: `fit`, a file, or nowhere."""
     if candidate.confidence is not None:
         return None if candidate.confidence == UNFITTED else candidate.confidence
-    return FIT if suite.recorded is not None and candidate.adapts(suite.pool.models) else None
+    fitted = candidate.adapts(suite.pool.models) and "+" not in candidate.router  # a model inside is not fitted unasked
+    return FIT if suite.recorded is not None and fitted else None
 
 
 def stand_ins(suite: Suite) -> Suite:

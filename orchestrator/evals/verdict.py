@@ -302,7 +302,8 @@ def as_good(rival: Rival | None) -> list[str]:
     if rival is None:
         return []
     beside, share = rival.beside, f"{rival.share:.0%}"
-    return [f"{beside.a} is not measurably worse than {beside.b} at {share} of its price: {_beside(beside)}"]
+    words = "scores higher than" if _better(beside) else "is not measurably worse than"
+    return [f"{beside.a} {words} {beside.b} at {share} of its price: {_beside(beside)}"]
 
 
 def _better(beside: Comparison) -> bool:

@@ -261,6 +261,8 @@ def misfit_of(fitted: Calibration | None, router: Router, merge: MergeRule | Non
     match router:
         case CascadeRouter(threshold=float(line)):
             name = f"cascade:{line:g}"
+        case SteppedRouter(inner=inner, steps=CascadeRouter(threshold=float(line))):
+            name = f"{inner.name}+cascade:{line:g}"
         case WidthRouter():
             name, width = "plan", "auto"
         case BallotRouter(voters=voters):
