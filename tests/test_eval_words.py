@@ -175,3 +175,63 @@ def test_a_way_is_called_the_same_however_its_line_is_written() -> None:
     assert way_named("llm+cascade:0.50") == "llm+cascade:0.5 x1"
     assert way_named("recorded:large+cascade") == "large+cascade x1"
     assert way_named("cascade:.50") == "cascade:0.5 x1"
+
+
+SLOW = """
+from orchestrator import expert
+
+
+@expert(produces="answer")
+def slow(question: str) -> str:
+    \"\"\"Says the last word.\"\"\"
+    return question.split()[-1]
+"""
+SAID = [{"id": f"q{n}", "question": f"Say {n}", "reference": str(n)} for n in range(3)]
+
+
+def named_pool(folder: Path, pool: str) -> Path:
+    """A suite that names its pool."""
+    return suite_folder(folder, f'[suite]\nname = "own"\ndata = ["cases.jsonl"]\npool = "{pool}"\n', SAID)
+
+
+@pytest.mark.parametrize("told", ["--agents", "ORCHESTRATOR_AGENTS"])
+def test_a_suite_finds_its_pool_where_run_finds_it(lab: Lab, told: str) -> None:
+    place = lab.folder / "ok" / "words"
+    place.mkdir(parents=True)
+    (place / "pool.toml").write_text('[pool]\ngoals = ["answer"]\n', encoding="utf-8")
+    (place / "slow.py").write_text(SLOW, encoding="utf-8")
+    suite = named_pool(lab.folder / "suite", "words")
+    given = ["--agents", "ok"] if told == "--agents" else []
+    there = lab if given else replace(lab, env={**lab.env, told: "ok"})
+    assert there.run("validate", str(suite), *given).stdout == "own: valid: 3 test cases, systems plan\n"
+    report = there.report("run", str(suite), *given, "--limit", "2", "--out", "run")
+    assert (row(report, "plan")["score"], row(report, "model:slow")["n"]) == (1.0, 2)
+    assert row(lab.report("resume", "run"), "plan")["score"] == 1.0  # found again without the option
+    assert row(lab.report("rescore", "run"), "plan")["score"] == 1.0
+
+
+def test_a_pool_that_is_not_there_is_told_with_what_works(lab: Lab) -> None:
+    suite = named_pool(lab.folder / "suite", "words")
+    told = lab.run("validate", str(suite), code=2).stderr
+    assert "suite.toml: `suite.pool`: there is no pool `words`; expected one of cloud, local" in told
+    assert "--agents DIR, or a folder by its path from the suite" in told
+
+
+@pytest.mark.parametrize("inside", ["pool", "../slow"])
+def test_a_suites_folder_of_functions_is_a_pool(lab: Lab, inside: str) -> None:
+    suite = named_pool(lab.folder / "suite", inside)
+    place = suite / inside
+    place.mkdir()
+    (place / "slow.py").write_text(SLOW, encoding="utf-8")
+    report = lab.report("run", str(suite), "--out", "run")
+    assert (row(report, "plan")["score"], row(report, "model:slow")["score"]) == (1.0, 1.0)
+
+
+def test_a_function_that_a_table_names_is_there_once(lab: Lab) -> None:
+    suite = named_pool(lab.folder / "suite", "pool")
+    (suite / "pool").mkdir()
+    (suite / "pool" / "slow.py").write_text(SLOW, encoding="utf-8")
+    table = '[agents.said]\ntool = "slow.py:slow"\nproduces = "answer"\n'
+    (suite / "pool" / "pool.toml").write_text(table, encoding="utf-8")
+    report = lab.report("run", str(suite), "--out", "run")
+    assert [each["name"] for each in report["systems"]] == ["plan", "model:said"]

@@ -11,26 +11,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from orchestrator.cli.eval_figures import figures_of
 from orchestrator.cli.options import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
-    from orchestrator.evals.comparison import Comparison
     from orchestrator.evals.report import Report
     from orchestrator.evals.runner import How, Job
     from orchestrator.evals.store import Done, Store
     from orchestrator.evals.suite import Gates, Suite
-    from orchestrator.evals.systems import Summary
     from orchestrator.render import Screen
 
 __all__ = [
-    "SYSTEM_FIELDS",
     "UNMET",
     "Ends",
     "begun_with",
     "carry_out",
     "code_of",
-    "compared",
-    "figures_of",
     "gates_of",
     "how_of",
     "located_in",
@@ -44,25 +40,6 @@ UNMET = 3
 """Exit code where a gate does not hold."""
 
 
-SYSTEM_FIELDS = (
-    "name",
-    "kind",
-    "n",
-    "errors",
-    "score",
-    "score_ci",
-    "cost_usd",
-    "cost_exact",
-    "cost_per_question",
-    "cost_per_correct",
-    "control_calls",
-    "reroutes",
-    "latency_p50",
-    "latency_p95",
-    "shares",
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Ends:
     """What becomes of a report."""
@@ -73,30 +50,6 @@ class Ends:
     junit: Path | None = None
     html: Path | None = None
     markdown: Path | None = None
-
-
-def compared(each: Comparison) -> dict[str, object]:
-    """A comparison as the issue names its fields."""
-    return {"a": each.a, "b": each.b, "delta": each.delta, "ci": each.ci, "p": each.p_adjusted, "test": each.test}
-
-
-def figures_of(found: Report) -> dict[str, object]:
-    """A report as the issue names its fields; what else there is to say goes to stderr and into the eval's folder."""
-    figures: dict[str, object] = {
-        "run": found.run,
-        "head": found.head,
-        "suite": found.suite,
-        "systems": [_row_of(each) for each in found.systems],
-        "comparisons": [compared(each) for each in found.comparisons],
-        "verdict": found.verdict,
-    }
-    return figures if found.judge is None else {**figures, "judge": found.judge}
-
-
-def _row_of(each: Summary) -> dict[str, object]:
-    """A system as the issue names its fields, and where it can be said, how sure it is and what that is worth."""
-    row = {name: getattr(each, name) for name in SYSTEM_FIELDS}
-    return row if each.sureness is None else {**row, "sureness": each.sureness}
 
 
 def code_of(found: Report, *, allow_errors: bool) -> int:
@@ -112,8 +65,9 @@ def suite_of(settings: dict[str, object]) -> Suite:
     from orchestrator.evals.runner import check_systems
     from orchestrator.evals.suite import find_suite, load_suite
 
-    data = [Path(str(path)) for path in _texts(settings, "data")]
-    found = load_suite(find_suite(str(settings["suite"])), data, allow_code=bool(settings.get("allow_code")))
+    data, agents = ([Path(path) for path in _texts(settings, key)] for key in ("data", "agents"))
+    may_run = bool(settings.get("allow_code"))
+    found = load_suite(find_suite(str(settings["suite"])), data, agents=agents, allow_code=may_run)
     read = _replayed(_with_routers(found, settings), settings)
     check_systems(read)
     if settings.get("cassette") and read.recorded is not None:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.eval_calibrate import calibrate
+from orchestrator.cli.eval_figures import compared
 from orchestrator.cli.eval_replay import replay
 from orchestrator.cli.eval_runs import (
     Ends,
     begun_with,
     carry_out,
-    compared,
     how_of,
     located_in,
     new_store,
@@ -21,7 +21,7 @@ from orchestrator.cli.eval_runs import (
     store_of,
     suite_of,
 )
-from orchestrator.cli.options import FAILED, JsonOption, usd
+from orchestrator.cli.options import FAILED, AgentsOption, JsonOption, usd
 from orchestrator.cli.run_options import (
     AbstainOption,
     AnalysesOption,
@@ -64,6 +64,7 @@ MaxCost = Annotated[
 def run(
     suite: Annotated[str, typer.Argument(help="A suite (suite.toml), one that ships, or a file of recorded outcomes.")],
     *,
+    agents: AgentsOption = None,
     router: RoutersOption = None,
     merge: Annotated[
         list[str] | None, typer.Option("--merge", help="A merge by name or module:attr; repeatable.", metavar="M")
@@ -125,6 +126,7 @@ def run(
     here, gates = Path.cwd(), {"fail_under": fail_under, "max_cost_per_question": max_cost_per_question}
     settings: dict[str, object] = {
         "suite": str(find_suite(suite).resolve()),
+        "agents": [str(path.resolve()) for path in agents or ()],
         "routers": located_in(here, router),
         "merges": located_in(here, merge),
         "analyses": analyses,
@@ -364,6 +366,7 @@ def compare(
 def validate(
     suite: Annotated[str | None, typer.Argument(help="A suite; with --schema none.", show_default=False)] = None,
     *,
+    agents: AgentsOption = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a suite.")] = False,
     allow_code: AllowCode = False,
     json: JsonOption = False,
@@ -379,7 +382,7 @@ def validate(
         return
     if suite is None:
         raise typer.BadParameter("name a suite, or --schema")
-    screen, read = Screen(json=json), load_suite(find_suite(suite), allow_code=allow_code)
+    screen, read = Screen(json=json), load_suite(find_suite(suite), agents=agents or (), allow_code=allow_code)
     check_systems(read)
     check_fits(read, "test")
     counts = {split: sum(case.split == split for case in read.cases) for split in ("train", "test")}

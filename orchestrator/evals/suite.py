@@ -172,10 +172,12 @@ def find_suite(name: str) -> Path:
     raise ConfigError("does not exist", file=name, field="suite", expected=expected, suggestion=nearest(name, known))
 
 
-def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = False) -> Suite:
+def load_suite(
+    path: Path, data: Sequence[Path] = (), *, agents: Sequence[Path] = (), allow_code: bool = False
+) -> Suite:
     """Read a suite, or a file of recorded outcomes as one; `data` stands in for its own cases.
 
-    Code in answers is run only with `allow_code`.
+    A pool that is named is also looked for in the folders `agents`. Code in answers is run only with `allow_code`.
 
     Raises `ConfigError` naming file, field, what was expected and the nearest valid name.
     """
@@ -194,7 +196,7 @@ def load_suite(path: Path, data: Sequence[Path] = (), *, allow_code: bool = Fals
         paths = list(data) or [here / name for name in head.data]
         if not paths:
             raise ConfigError("names no cases", file=file, field="suite.data", expected="`data` or `recorded`")
-        name, pool = head.name or here.resolve().name, _pool(head.pool, here)
+        name, pool = head.name or here.resolve().name, _pool(head.pool, here, agents, file)
         cases = _cases(paths, _loader(head.loader, CASE_LOADERS, tuple, here, file))
         suite = Suite(file, name, head.description, pool, cases, _scorer(head, here, file, allow_code=allow_code))
         _check_judge(suite)
@@ -245,8 +247,18 @@ def suite_schema() -> dict[str, JsonValue]:
     return cast("dict[str, JsonValue]", _File.model_json_schema())
 
 
-def _pool(name: str, here: Path) -> Pool:
-    return load_folder(here / name) if (here / name).is_dir() else load_pool(name)
+def _pool(name: str, here: Path, agents: Sequence[Path], file: str) -> Pool:
+    """The folder of that name beside the suite, else the pool; raises `ConfigError` where there is neither."""
+    if (here / name).is_dir():
+        return load_folder(here / name)
+    try:
+        return load_pool(name, agents)
+    except ConfigError as error:
+        if error.field != "pool":
+            raise
+        expected = f"{error.expected}, or a folder by its path from the suite"
+        hint = error.suggestion
+        raise ConfigError(error.problem, file=file, field="suite.pool", expected=expected, suggestion=hint) from error
 
 
 def _loader(

@@ -174,11 +174,15 @@ def pools_beside(name: str, folders: Sequence[str | Path]) -> dict[str, list[Poo
 
 
 def load_folder(folder: str | Path) -> Pool:
-    """A folder of descriptors as a pool of its own, subfolders included; raises `ConfigError`."""
+    """A folder as a pool of its own, with descriptors in subfolders and Python beside them; raises `ConfigError`."""
     root = _folder(folder)
     found = _Found(source=str(folder))
-    for file in sorted(root.rglob("*.toml")):
+    tables = sorted(root.rglob("*.toml"))
+    for file in tables:
         found.read(file)
+    places = sorted({root, *(file.parent for file in tables)})
+    scripts = [file for place in places for file in sorted(place.glob("*.py"))]
+    found.members += experts_in(scripts, found.tools_named())
     return found.pool(root.name)
 
 
