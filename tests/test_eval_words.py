@@ -235,3 +235,43 @@ def test_a_function_that_a_table_names_is_there_once(lab: Lab) -> None:
     (suite / "pool" / "pool.toml").write_text(table, encoding="utf-8")
     report = lab.report("run", str(suite), "--out", "run")
     assert [each["name"] for each in report["systems"]] == ["plan", "model:said"]
+
+
+BROKEN = """
+from orchestrator.protocol import Route, Turn
+
+
+def broken(view):
+    if view.question.text.endswith(("0", "1")):
+        raise RuntimeError("no")
+    return Turn(()) if view.replies else Turn((Route("slow"),))
+"""
+
+
+@pytest.mark.parametrize(
+    ("gates", "told"),
+    [
+        ((), "exit 1: 2 cases ended in an error (--allow-errors lets them pass)\n"),
+        (("--limit", "1"), "exit 1: 1 case ended in an error (--allow-errors lets it pass)\n"),
+        (
+            ("--fail-under", "0.9", "--max-cost-per-question", "0"),
+            "exit 1: 2 cases ended in an error (--allow-errors lets them pass); 1 gate does not hold either, "
+            + "which alone is exit 3\n",
+        ),
+    ],
+)
+def test_an_eval_says_why_it_exits_with_1(lab: Lab, gates: tuple[str, ...], told: str) -> None:
+    suite = named_pool(lab.folder / "suite", "pool")
+    (suite / "pool").mkdir()
+    (suite / "pool" / "slow.py").write_text(SLOW, encoding="utf-8")
+    (lab.folder / "own.py").write_text(BROKEN, encoding="utf-8")
+    run = ("run", str(suite), "--router", "own.py:broken", *gates)
+    found = lab.run(*run, "--out", "run", code=1)
+    assert found.stderr.endswith(told)
+    assert found.stdout.splitlines()[-1].startswith("do not route")
+    assert lab.run("rescore", "run", code=1).stderr.endswith(told)
+    assert "exit 1" not in lab.run("report", "run").stderr
+    code = 3 if "--fail-under" in gates else 0
+    passed = lab.run(*run, "--allow-errors", "--json", code=code)
+    assert "exit 1" not in passed.stderr
+    assert ("gate: " in passed.stderr) is bool(code)

@@ -59,6 +59,15 @@ def code_of(found: Report, *, allow_errors: bool) -> int:
     return UNMET if found.gates else 0
 
 
+def _why_failed(found: Report) -> str:
+    """Why an eval exits with 1, in words; a gate that does not hold is said beside it, since 1 beats 3."""
+    count, gates = found.errors, len(found.gates)
+    cases = "1 case" if count == 1 else f"{count} cases"
+    told = f"exit {FAILED}: {cases} ended in an error (--allow-errors lets {'it' if count == 1 else 'them'} pass)"
+    held = "1 gate does not hold" if gates == 1 else f"{gates} gates do not hold"
+    return f"{told}; {held} either, which alone is exit {UNMET}" if gates else told
+
+
 def suite_of(settings: dict[str, object]) -> Suite:
     """The suite of an eval, with the systems that were asked for."""
     from orchestrator.errors import ConfigError
@@ -315,11 +324,12 @@ def reported(store: Store, suite: Suite, how: How, screen: Screen, ends: Ends, *
     notes = (*found.notes, *sure, *apart_lines(done), *told, *_told_of_replay(settings, suite, done))
     found = replace(found, gates=broken, notes=notes, judge=judge)
     store.keep_report(document(found))
-    report_table(found, screen)
+    code = 0 if ends.only_shown else code_of(found, allow_errors=ends.allow_errors)
+    report_table(found, screen, why=_why_failed(found) if code == FAILED else None)
     if screen.json:
         screen.data(figures_of(found))
     _write(ends, found, suite, done, store)
-    raise typer.Exit(0 if ends.only_shown else code_of(found, allow_errors=ends.allow_errors))
+    raise typer.Exit(code)
 
 
 def _write(ends: Ends, found: Report, suite: Suite, done: list[Done], store: Store) -> None:

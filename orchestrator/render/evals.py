@@ -38,8 +38,11 @@ class EvalBar(Bar):
         self.count(failed=done.error is not None, cost=done.cost_usd)
 
 
-def report_table(report: Report, screen: Screen) -> None:
-    """Print a report: systems from routers to baselines, comparisons, what was left out, and the verdict."""
+def report_table(report: Report, screen: Screen, *, why: str | None = None) -> None:
+    """Print a report: systems from routers to baselines, comparisons, what was left out, and the verdict.
+
+    `why` says why the command fails although nobody asked for a gate.
+    """
     header = (
         "system",
         "kind",
@@ -67,6 +70,8 @@ def report_table(report: Report, screen: Screen) -> None:
     for gate in report.gates:
         screen.fail(f"gate: {gate}")
     screen.note(f"run {report.run} · head {report.head}")
+    if why is not None:
+        screen.fail(why)
     if not screen.json:
         screen.answer(report.verdict)
 
