@@ -256,7 +256,7 @@ def broken(view):
         (
             ("--fail-under", "0.9", "--max-cost-per-question", "0"),
             "exit 1: 2 cases ended in an error (--allow-errors lets them pass); 1 gate does not hold either, "
-            + "which alone is exit 3\n",
+            "which alone is exit 3\n",
         ),
     ],
 )

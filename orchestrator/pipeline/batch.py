@@ -152,7 +152,7 @@ class Answers:
         return untold
 
     def _another(self, posed: Posed, line: int, path: Path) -> ConfigError:
-        again = ", or --retry, which asks it now" if posed.name in self.failed else ""
+        again = ", or --retry, which asks it now" if posed.name in self.failed | self.unpaid else ""
         expected = f"the question and goal of then (a line without `id` goes by its number), another --out{again}"
         problem = f"asks something else than what line {line} of {shown(self.path)} answers under the id `{posed.name}`"
         return ConfigError(problem, file=shown(path), field=f"line {posed.line}", expected=expected)
