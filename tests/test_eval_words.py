@@ -255,8 +255,10 @@ def broken(view):
         (("--limit", "1"), "exit 1: 1 case ended in an error (--allow-errors lets it pass)\n"),
         (
             ("--fail-under", "0.9", "--max-cost-per-question", "0"),
-            "exit 1: 2 cases ended in an error (--allow-errors lets them pass); 1 gate does not hold either, "
-            "which alone is exit 3\n",
+            (
+                "exit 1: 2 cases ended in an error (--allow-errors lets them pass); 1 gate does not hold either, "
+                "which alone is exit 3\n"
+            ),
         ),
     ],
 )
