@@ -103,10 +103,12 @@ class _Level(NamedTuple):
     """By everybody, and what the run keeps for later."""
     passing: Amount
     """What of it other runs of a share hold for tries in flight: that will be settled, and is waited for."""
+    promised: Amount
+    """What runs of a share that began earlier keep for later: it is left to them until they end."""
 
     def now(self) -> Left:
         """What can be reserved at once."""
-        return self.ledger.free_of(self.held)
+        return self.ledger.free_of(self.held.plus(self.promised))
 
     def then(self) -> Left:
         """What can be reserved now, or when others have settled."""
@@ -139,6 +141,8 @@ class Ledger:
         self._open: dict[int, Reservation] = {}
         self.holds, self.keeps = Amount(), Amount()
         """What is reserved, and what of it is kept for later and not held where this ledger shares one."""
+        self._promises: dict[tuple[int, ...], Amount] = {}
+        """What runs that share this ledger keep for later, by their ranks."""
         self._next = 0
         self._spent = Decimal(0)
         self._usage = Usage()
@@ -209,13 +213,21 @@ class Ledger:
 
     def _levels(self) -> Iterator[_Level]:
         """This ledger and those around it, as a run of this one sees them."""
-        level, below, keeps, passing = self, None, Amount(), Amount()
+        level, below, keeps, passing, promised = self, None, Amount(), Amount(), Amount()
         while level is not None:
             if level.shared and below is not None:
                 keeps = keeps.plus(below.keeps)
                 passing = passing.plus(level.holds.minus(below.holds.minus(below.keeps)))
-            yield _Level(level, level.holds.plus(keeps), passing)
+                promised = promised.plus(level.promised_before(below.rank))
+            yield _Level(level, level.holds.plus(keeps), passing, promised)
             level, below = level._within, level
+
+    def promised_before(self, rank: tuple[int, ...]) -> Amount:
+        """What is kept for runs in here that began before the one of this rank."""
+        total = Amount()
+        for whose, amount in self._promises.items():
+            total = total.plus(amount) if whose[: len(rank)] < rank else total
+        return total
 
     def obstacle(self, usd: Decimal | None, tokens: int, *, lifted: LimitName | None = None) -> BudgetExceeded | None:
         """Why a try of this worst case cannot be paid, or None if it can; reserves nothing.
@@ -269,13 +281,31 @@ class Ledger:
     def keep(self, usd: Decimal | None, tokens: int = 0) -> Reservation:
         """Hold what a run needs later, against its own tries; raises `BudgetExceeded` where it does not fit.
 
-        Runs that share a ledger with this one are not kept from it: what is held while nobody is at work would let
-        all of them wait for each other.
+        In a ledger that it shares it is no hold, which all might wait for when nobody is at work, but a promise: runs
+        that begin later leave it to this one until it has ended (`end`). Who began first never waits for it.
         """
         with self.lock:
             if obstacle := self.obstacle(usd, tokens):
                 raise obstacle
+            for level in self._levels():
+                level.ledger.promise(self.rank, Amount(usd or Decimal(0), tokens))
             return self.hold(usd, tokens, kept=True)
+
+    def promise(self, rank: tuple[int, ...], amount: Amount) -> None:
+        """Note what a run keeps for later, where runs share this ledger."""
+        if self.shared and len(rank) > len(self.rank):
+            self._promises[rank] = self._promises.get(rank, Amount()).plus(amount)
+
+    def end(self) -> None:
+        """The run is over: nothing is promised to it any more."""
+        with self.lock:
+            for level in self._levels():
+                level.ledger.withdraw(self.rank)
+            self.line.stir()
+
+    def withdraw(self, rank: tuple[int, ...]) -> None:
+        """Forget what was promised to a run."""
+        self._promises.pop(rank, None)
 
     def hold(self, usd: Decimal | None, tokens: int, *, kept: bool = False) -> Reservation:
         """Hold what is known to fit, here and in the ledgers around."""

@@ -301,15 +301,32 @@ def test_a_run_that_waits_keeps_to_its_time() -> None:
     assert provider.together == 1
 
 
-def test_who_began_first_gets_its_merge_before_others_get_their_experts() -> None:
+@pytest.mark.parametrize("limit", ["0.3", "0.5", "0.8"])
+def test_who_began_first_gets_its_merge_before_others_get_their_experts(limit: str) -> None:
     """The money is enough for some: what is begun is brought to its end, as one after the other would be."""
     world = World(tuple(Case(rounds=3, written=300) for _ in range(16)), price=(1, 100), most=300, merged=True)
-    provider = Scripted(world)
-    found = asked(desk_of(world, provider), world, 16, Budget(usd=Decimal("0.5")))
-    merged = [each for each in found if each.merge_calls]
-    assert merged
-    assert merged == found[: len(merged)], "the first ones"
-    assert provider.most <= Decimal("0.5")
+    came: list[list[tuple[str, int, Decimal | None]]] = []
+    for concurrency in (1, 4, 16):
+        provider = Scripted(world)
+        found = asked(desk_of(world, provider), world, concurrency, Budget(usd=Decimal(limit)))
+        came.append([(each.status, each.merge_calls, each.cost_usd) for each in found])
+    answered = [status == "answered" for status, _, _ in came[0]]
+    assert answered == sorted(answered, reverse=True)
+    assert all(merges == (status == "answered") for status, merges, _ in came[0])
+    assert came == [came[0]] * 3
+
+
+@often
+@given(world=worlds, concurrency=concurrencies, limit=st.integers(0, 2_000_000))
+def test_money_that_runs_out_pays_for_the_same_questions_at_any_concurrency(
+    world: World, concurrency: int, limit: int
+) -> None:
+    came: list[list[tuple[str, Decimal | None]]] = []
+    world = replace(world, merged=False)
+    for each in (1, concurrency):
+        found = asked(desk_of(world, Scripted(world)), world, each, Budget(usd=limit * MICRO))
+        came.append([(decision.status, decision.cost_usd) for decision in found])
+    assert came[0] == came[1]
 
 
 def test_a_refusal_says_what_others_hold() -> None:

@@ -32,6 +32,7 @@ class Ending:
         """Say how the run ended where it did not end with a decision; the error goes on its way."""
         if self.context.set_aside is not None:
             self.context.ledger.give_back(self.context.set_aside)
+        self.context.ledger.end()
         try:
             if isinstance(error, asyncio.CancelledError):
                 self._end("cancelled", "the run was cancelled")
