@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -185,20 +187,45 @@ def test_checkpoints_that_a_killed_process_left_are_tidied_up(command: str, desk
     assert desk.kept() == set()
 
 
-def test_a_second_process_keeps_off_a_run_that_one_is_at(desk: Desk) -> None:
+def slow_run(desk: Desk, *more: str) -> subprocess.Popen[bytes]:
+    """A durable run whose expert has begun, and ends once the file `go_on` is there."""
     (desk.place / "slowpoke.py").write_text(SLOW, encoding="utf-8")
     folder = desk.place / "mine"
     folder.mkdir()
     (folder / "slow.toml").write_text('[agents.slow]\nrole = "waits"\ntool = "slowpoke:wait"\nproduces = "answer"\n')
-    begun, go_on = desk.place / "begun", desk.place / "go_on"
-    env = {**desk.env, "BEGUN": str(begun), "GO_ON": str(go_on)}
+    begun, env = desk.place / "begun", {**desk.env, **slow_env(desk)}
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), env["PYTHONPATH"]])
-    asked = ["run", "What is it?", "--agents", str(folder), "--pool", "mine", "--durable", "--json"]
-    with subprocess.Popen(
+    asked = ["run", "What is it?", "--agents", str(folder), "--pool", "mine", "--durable", "--json", *more]
+    run = subprocess.Popen(
         [sys.executable, "-c", MAIN, *asked], env=env, cwd=desk.place, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as first:
-        while not begun.exists() and first.poll() is None:
-            time.sleep(0.02)
+    )
+    while not begun.exists() and run.poll() is None:
+        time.sleep(0.02)
+    return run
+
+
+def slow_env(desk: Desk) -> dict[str, str]:
+    """Where the slow expert looks for its files."""
+    return {"BEGUN": str(desk.place / "begun"), "GO_ON": str(desk.place / "go_on")}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_interrupted_run_says_how_it_goes_on_and_the_resumed_one_who_replies(elsewhere: bool, desk: Desk) -> None:
+    with slow_run(desk, *(["--trace", "my run.jsonl"] if elsewhere else [])) as first:
+        first.send_signal(signal.SIGINT)
+        _, told = first.communicate(timeout=60)
+    assert first.returncode == 130
+    name = "my run.jsonl" if elsewhere else desk.listed()[0]["run_id"]
+    command = f"orchestrator runs resume {shlex.quote(name)}"
+    assert told.decode().endswith(f"interrupted; the trace up to here is whole; go on with: {command}\n")
+    (desk.place / "go_on").touch()
+    done = orchestrate("runs", "resume", name, "--json", env=desk.env, cwd=desk.place, **slow_env(desk))
+    assert (done.returncode, json.loads(done.stdout)["answer"]) == (0, "done")
+    assert "reply      #1 slow done" in done.stderr
+
+
+def test_a_second_process_keeps_off_a_run_that_one_is_at(desk: Desk) -> None:
+    with slow_run(desk) as first:
         try:
             assert first.poll() is None, first.communicate()
             (found,) = desk.listed()
@@ -210,7 +237,7 @@ def test_a_second_process_keeps_off_a_run_that_one_is_at(desk: Desk) -> None:
             assert "What is it?" in desk.says("runs", "show", run_id).stdout
             assert desk.trace(run_id).read_bytes() == before
         finally:
-            go_on.touch()
+            (desk.place / "go_on").touch()
         told, faults = first.communicate(timeout=60)
     assert first.returncode == 0, faults
     assert json.loads(told)["answer"] == "done"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from orchestrator.pipeline import Orchestrator
     from orchestrator.render import LiveRun, Screen
     from orchestrator.trace import Listener
+    from orchestrator.trace.events import Event
 
 __all__ = ["code_of", "on_screen", "route", "run"]
 
@@ -213,22 +216,24 @@ def on_screen(
     *,
     stream: bool = False,
     spans: Sequence[Listener] = (),
+    before: Sequence[Event] = (),
 ) -> Decision:
-    """A run that is begun or taken up, with its events and its decision on screen."""
+    """A run that is begun, or taken up after the events `before`, with its events and its decision on screen."""
     import asyncio
 
     from orchestrator.cli.missing import next_steps
     from orchestrator.render import LiveRun, OutputFailed
     from orchestrator.trace import runs_folder
 
+    live = LiveRun(screen, streaming=stream, before=before)
     try:
-        with LiveRun(screen, streaming=stream) as live:
+        with live:
             decision = asyncio.run(go(live, [live, *spans]))
     except KeyboardInterrupt:
-        screen.note("interrupted; the trace up to here is whole")
+        screen.note(f"interrupted{_left(wanted, live.run_id)}")
         raise typer.Exit(INTERRUPTED) from None
     except OutputFailed as error:
-        screen.fail(f"{os_problem(error)}{'; the trace up to here is whole' if wanted.trace else ''}")
+        screen.fail(f"{os_problem(error)}{_left(wanted, live.run_id)}")
         raise typer.Exit(FAILED) from error
     except OSError as error:
         screen.fail(f"the trace cannot be written: {os_problem(error)}; --no-trace runs without one")
@@ -240,8 +245,25 @@ def on_screen(
     _say(decision, trace, screen)
     screen.next(next_steps(decision, orchestrator.pool))
     if wanted.durable and decision.status == "escalated":
-        screen.note(f"it waits: orchestrator runs resume {decision.run_id} --answer TEXT | --retry | --allow AGENT")
+        told = _resumed_by(wanted, decision.run_id)
+        screen.note(f"it waits: {told} --answer TEXT | --retry | --allow AGENT")
     return decision
+
+
+def _left(wanted: Wanted, run_id: str) -> str:
+    """What there is of a run that was cut off, and how it goes on where it can."""
+    if not wanted.trace:
+        return ""
+    again = f"; go on with: {_resumed_by(wanted, run_id)}" if wanted.durable and run_id else ""
+    return f"; the trace up to here is whole{again}"
+
+
+def _resumed_by(wanted: Wanted, run_id: str) -> str:
+    """The command that takes a durable run up: by its id, or by its file where that lies elsewhere."""
+    from orchestrator.trace import runs_folder
+
+    own = not isinstance(wanted.trace, Path) or wanted.trace.parent == runs_folder()
+    return f"orchestrator runs resume {run_id if own else shlex.quote(str(wanted.trace))}"
 
 
 def _spans(*, otel: bool) -> AbstractContextManager[list[Listener]]:

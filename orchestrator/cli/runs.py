@@ -102,7 +102,7 @@ def resume(
             trace.run_id, answer=answer, retry=retry, allow=allow or (), changed=changed, listeners=listeners
         )
 
-    decision = on_screen(go, orchestrator, wanted, Screen(json=json, quiet=quiet))
+    decision = on_screen(go, orchestrator, wanted, Screen(json=json, quiet=quiet), before=trace.events)
     raise typer.Exit(code_of(decision, strict=strict))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -21,11 +22,16 @@ __all__ = ["LiveRun"]
 
 
 class LiveRun:
-    """Shows the events of a run as they come; on something that is no terminal, as plain lines."""
+    """Shows the events of a run as they come; on something that is no terminal, as plain lines.
 
-    def __init__(self, screen: Screen, *, streaming: bool = False) -> None:
+    `before` are the events of a run that is taken up: they are not shown, but say who makes its attempts.
+    """
+
+    def __init__(self, screen: Screen, *, streaming: bool = False, before: Iterable[Event] = ()) -> None:
+        self.run_id = ""
+        """Of the run that was shown last; empty before its first event."""
         self._screen = screen
-        self._names: dict[int, str] = {}
+        self._names = {event.attempt: event.agent for event in before if isinstance(event, AttemptStarted)}
         self._running: dict[int, tuple[Spinner, float]] = {}
         self._held: dict[int, str] = {}
         self._live: Live | None = None
@@ -57,6 +63,7 @@ class LiveRun:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        self.run_id = event.run_id
         if self._writing:
             self._screen.talk.print()
             self._writing = False
