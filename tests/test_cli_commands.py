@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator.cli.doctor import doctor
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -244,6 +247,38 @@ def test_doctor_names_keys_and_never_prints_one(cli: Cli, tmp_path: Path) -> Non
     assert (made["keys"], made["pools"]) == (["ANTHROPIC_API_KEY"], ["cloud", "local"])
     assert (made["state"], made["state_writable"]) == (str(tmp_path / "home" / "runs"), True)
     assert made["versions"]["thinkroute"]
+
+
+def test_doctor_lists_every_extra_with_its_packages(cli: Cli) -> None:
+    """All that the project offers, but what its own developers need."""
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = {
+        extra: {re.split(r"[\[>=<]", package)[0] for package in packages}
+        for extra, packages in offered.items()
+        if extra != "dev"
+    }
+    listed = document(cli("doctor", "--json"))["extras"]
+    assert {extra: set(packages) for extra, packages in listed.items()} == extras
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["run", QUESTION], "--budget"),
+        (["batch", "questions.jsonl", "--out", "out.jsonl"], "--budget"),
+        (["batch", "questions.jsonl", "--out", "out.jsonl"], "--budget-each"),
+        (["eval", "run", "local"], "--max-cost"),
+    ],
+)
+def test_what_is_no_amount_of_money_is_told_with_its_option(
+    cli: Cli, tmp_path: Path, command: list[str], option: str
+) -> None:
+    (tmp_path / "questions.jsonl").write_text('"1 + 1"\n', encoding="utf-8")
+    for amount, problem in (("abc", "'abc' is no amount of dollars"), ("-1", "'-1' is no amount that can be spent")):
+        done = cli(*command, option, amount, env={"COLUMNS": "400"})
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"Invalid value for {option}: {problem}" in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

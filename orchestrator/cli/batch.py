@@ -111,7 +111,8 @@ def batch(
     from orchestrator.render import Screen, line
 
     screen = Screen(json=json, quiet=quiet)
-    params = {**context.params, "budget": budget_each}
+    limit = None if budget is None else usd(budget)
+    params = {**context.params, "budget": budget_each and str(usd(budget_each, "--budget-each"))}
     orchestrator, played = orchestrator_of(Wanted.of(params, trace=not no_trace))
     goal = orchestrator.pool.goals_from(goal)[0]
     total = sum(1 for _ in read_lines(questions))  # a file that is wrong in its last line spends nothing
@@ -121,7 +122,6 @@ def batch(
             if untold := answers.check(questions, goal, known):
                 screen.note(f"{out} says of {untold} answers not what was asked: they are taken by their ids")
             left = (posed for posed in read_lines(questions) if posed.name not in known)
-            limit = usd(budget) if budget is not None else None
             counts = _asked(orchestrator, left, answers, screen, (concurrency, limit, goal, total - len(known)))
     except KeyboardInterrupt:
         screen.note(f"interrupted; {out} holds what was decided, and the same command goes on")

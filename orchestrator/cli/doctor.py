@@ -11,7 +11,13 @@ from orchestrator.cli.options import AgentsOption, JsonOption
 __all__ = ["doctor"]
 
 _CORE = ("thinkroute", "langgraph", "pydantic", "networkx", "tenacity", "rich", "typer", "openai", "anthropic")
-_EXTRAS = {"eval": ("numpy", "scikit-learn", "scipy"), "local": ("sympy", "pint")}
+_EXTRAS = {
+    "durable": ("langgraph-checkpoint-sqlite",),
+    "eval": ("numpy", "scikit-learn", "scipy"),
+    "local": ("sympy", "pint"),
+    "otel": ("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
+    "postgres": ("langgraph-checkpoint-postgres", "psycopg"),
+}
 _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 

@@ -139,7 +139,7 @@ def run(
         "repeat": repeat,
         "jobs": jobs,
         "seed": seed,
-        "max_cost": None if max_cost is None else str(usd(max_cost)),
+        "max_cost": None if max_cost is None else str(usd(max_cost, "--max-cost")),
         "prefer": prefer.value,
         "singles": singles,
         "traces": traces,
@@ -175,7 +175,7 @@ def resume(
     store = store_of(name)
     store.mend()
     if max_cost is not None:
-        store.change(max_cost=str(usd(max_cost)))
+        store.change(max_cost=str(usd(max_cost, "--max-cost")))
     settings = store.settings()
     ends = Ends(allow_errors=allow_errors, junit=junit, html=html, markdown=markdown)
     carry_out(store, suite_of(settings), how_of(settings), Screen(json=json), ends)
@@ -198,7 +198,7 @@ def retry(
     store = store_of(name)
     store.mend()
     if max_cost is not None:
-        store.change(max_cost=str(usd(max_cost)))
+        store.change(max_cost=str(usd(max_cost, "--max-cost")))
     settings = store.settings()
     again = {key for key, done in store.done().items() if done.error is not None}
     ends = Ends(allow_errors=allow_errors, junit=junit, html=html, markdown=markdown)

@@ -101,14 +101,14 @@ def flags_of(pool: str | None, folders: list[Path] | None) -> str:
     return named + "".join(f" --agents {shlex.quote(str(folder))}" for folder in folders or ())
 
 
-def usd(value: str) -> Decimal:
-    """An amount of money."""
+def usd(value: str, option: str = "--budget") -> Decimal:
+    """The amount of money that an option was given."""
     try:
         amount = Decimal(value.removeprefix("$"))
     except InvalidOperation as error:
-        raise typer.BadParameter(f"{value!r} is no amount of dollars, such as 0.05") from error
+        raise typer.BadParameter(f"{value!r} is no amount of dollars, such as 0.05", param_hint=option) from error
     if not amount.is_finite() or amount < 0:
-        raise typer.BadParameter(f"{value!r} is no amount that can be spent")
+        raise typer.BadParameter(f"{value!r} is no amount that can be spent", param_hint=option)
     return amount
 
 
