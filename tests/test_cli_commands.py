@@ -151,6 +151,14 @@ def test_agents_schema_describes_a_descriptor_file(cli: Cli) -> None:
     made = document(cli("agents", "schema"))
     assert set(made["properties"]) == {"pool", "models", "agents", "risks"}
     assert "skill" in made["$defs"]["Agent"]["properties"]
+    tables = {name: table["properties"] for name, table in made["$defs"].items()} | {"": made["properties"]}
+    assert {"Agent", "Model", "PoolTable", "Price", "Risk", ""} == set(tables)
+    bare = [
+        f"{table}.{name}" for table, fields in tables.items() for name in fields if not fields[name].get("description")
+    ]
+    assert bare == []
+    assert made["$defs"]["Model"]["properties"]["id"]["description"].startswith("What its server calls it")
+    assert made["$defs"]["Agent"]["properties"]["timeout"]["description"] == "Seconds that one try may take."
 
 
 def test_agents_validate_says_what_is_there_or_what_is_wrong(cli: Cli, tmp_path: Path) -> None:

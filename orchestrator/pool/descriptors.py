@@ -101,13 +101,17 @@ class Price(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     input: Usd
+    """USD per 1M tokens of input."""
     output: Usd
+    """USD per 1M tokens of output."""
     cached: Usd | None = None
     """Input read from the vendor's cache; as other input where absent."""
     cache_write: Usd | None = None
     """Input written to it; as other input where absent."""
     as_of: date
+    """The day on which it was read."""
     source: str
+    """Where it was read."""
 
     def cost(self, usage: Usage) -> Decimal:
         """USD for so many tokens; cached ones are part of the input, thoughts part of the output."""
@@ -123,9 +127,15 @@ class Model(Descriptor):
 
     name: Name
     provider: str = ""
-    """Who speaks to it; read off the name where not given."""
+    """Who speaks to it; what stands before the colon of its name unless given, `openai` where a `base_url` is.
+
+    `openai` and `anthropic` also speak to other servers of their protocols, at a `base_url`.
+    """
     id: str = ""
-    """The name that the vendor knows; read off the name where not given."""
+    """What its server calls it; what stands behind the colon of its name unless given.
+
+    Where `provider` or `base_url` is given that is the whole name, of which nothing is stripped.
+    """
     base_url: str | None = None
     """Where its server listens; by default where the vendor's SDK looks, or the local server's usual place."""
     key_env: str | None = None
@@ -141,6 +151,7 @@ class Model(Descriptor):
     logprobs: bool = False
     """Whether its server tells how probable tokens were; it is asked for that only where this is true."""
     price: Price | None = None
+    """What it costs; by default the list price, where one is known."""
     free: bool = False
     """True for what costs nothing, such as a local server; an absent price is unknown, not zero."""
     context_window: int | None = Field(default=None, gt=0)
@@ -177,6 +188,7 @@ class Agent(Descriptor):
     role: str = ""
     """What it is good at, for routers and people."""
     model: str | None = None
+    """Name of the model that it asks; a tool asks none."""
     tool: Annotated[str | ToolFunction | None, WithJsonSchema({"type": "string"})] = None
     """A built-in tool's name, `package.module:function`, `file.py:function`, or a Python function."""
     claim: Annotated[Claiming | None, WithJsonSchema({})] = Field(default=None, exclude=True)
@@ -194,6 +206,7 @@ class Agent(Descriptor):
     optional: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(distinct)] = ()
     """Artifacts that it is given when they are there; never planned for."""
     produces: Name = "answer"
+    """The artifact that it gives."""
     output: Annotated[str | type[BaseModel] | None, WithJsonSchema({"type": "string"}), PlainSerializer(placed)] = None
     """Type of what it produces: `package.module:Model`, `file.py:Model`, or a pydantic model."""
     skill: Probability = 0.5

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from orchestrator.content import builtin_agents, load_prompt, own_agents, pool_files, read_toml, shown, toml_tables
 from orchestrator.errors import ConfigError, nearest
-from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, checked, unknown_key
+from orchestrator.pool.descriptors import NOT_IN_TABLES, Agent, Model, Price, checked, unknown_key
 from orchestrator.pool.experts import as_agent
+from orchestrator.pool.meanings import meanings
 from orchestrator.pool.modules import experts_in
 from orchestrator.pool.plugins import Plugin, plugins
 from orchestrator.pool.prices import listed_model
@@ -53,6 +54,7 @@ class PoolTable(BaseModel):
     goals: Annotated[list[str], Field(min_length=1)]
     """Artifacts that a run may end in, best first."""
     description: str = ""
+    """What the pool is for, for people."""
     router: str | None = None
     """Model that an LLM router asks unless told otherwise."""
     merger: str | None = None
@@ -65,9 +67,17 @@ class PoolFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     pool: PoolTable | None = None
+    """What holds for the pool as a whole; in one file of a folder."""
     models: dict[str, dict[str, object]] = Field(default_factory=dict)
+    """Models by name: `[models."provider:id"]`, or any name with `provider`, `id` and, for a server, `base_url`."""
     agents: dict[str, dict[str, object]] = Field(default_factory=dict)
+    """Agents by name, each over a model or a tool."""
     risks: dict[str, dict[str, object]] = Field(default_factory=dict)
+    """Rules by name that stop a run for a person."""
+
+
+_TABLES = (PoolTable, Model, Price, Agent, Risk)
+"""The kinds of tables that a descriptor file holds."""
 
 
 @dataclass(slots=True)
@@ -228,6 +238,10 @@ def descriptor_schema() -> dict[str, JsonValue]:
         schema.setdefault("$defs", {}).update(table.pop("$defs", {}))
         schema["$defs"][kind.__name__] = table
         schema["properties"][tables]["additionalProperties"] = {"$ref": f"#/$defs/{kind.__name__}"}
+    for kind, table in ((PoolFile, schema), *((kind, schema["$defs"][kind.__name__]) for kind in _TABLES)):
+        for name, meaning in meanings(kind).items():
+            if name in table["properties"]:
+                table["properties"][name]["description"] = meaning
     return cast("dict[str, JsonValue]", schema)
 
 
