@@ -74,11 +74,16 @@ class Amount(NamedTuple):
 
     def plus(self, other: Amount) -> Amount:
         """Both together."""
+        if other is NOTHING or self is NOTHING:
+            return self if other is NOTHING else other
         return Amount(EXACT.add(self.usd, other.usd), self.tokens + other.tokens)
 
     def minus(self, other: Amount) -> Amount:
         """This one without the other."""
         return Amount(EXACT.subtract(self.usd, other.usd), self.tokens - other.tokens)
+
+
+NOTHING = Amount()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,8 @@ class _Level(NamedTuple):
     ledger: Ledger
     held: Amount
     """By everybody, and what the run keeps for later."""
-    passing: Amount
-    """What of it other runs of a share hold for tries in flight: that will be settled, and is waited for."""
+    mine: Amount
+    """Without what other runs of a share hold for tries in flight: that will be settled, and is waited for."""
     promised: Amount
     """What runs of a share that began earlier keep for later: it is left to them until they end."""
 
@@ -112,7 +117,7 @@ class _Level(NamedTuple):
 
     def then(self) -> Left:
         """What can be reserved now, or when others have settled."""
-        return self.ledger.free_of(self.held.minus(self.passing))
+        return self.ledger.free_of(self.mine)
 
 
 class Ledger:
@@ -139,7 +144,7 @@ class Ledger:
         """Orders runs by when they began, those within a run with it."""
         self._inner = 0
         self._open: dict[int, Reservation] = {}
-        self.holds, self.keeps = Amount(), Amount()
+        self.holds, self.keeps = NOTHING, NOTHING
         """What is reserved, and what of it is kept for later and not held where this ledger shares one."""
         self._promises: dict[tuple[int, ...], Amount] = {}
         """What runs that share this ledger keep for later, by their ranks."""
@@ -200,8 +205,7 @@ class Ledger:
         """What can still be reserved, now or when others have settled."""
         with self.lock:
             usd, tokens = None, None
-            for level in self._levels():
-                free = level.then()
+            for free in (level.then() for level in self._levels()):
                 usd, tokens = _least(usd, free.usd), _least(tokens, free.tokens)
             return Left(usd, tokens)
 
@@ -213,18 +217,18 @@ class Ledger:
 
     def _levels(self) -> Iterator[_Level]:
         """This ledger and those around it, as a run of this one sees them."""
-        level, below, keeps, passing, promised = self, None, Amount(), Amount(), Amount()
+        level, below, mine, keeps, promised = self, None, self.holds, NOTHING, NOTHING
         while level is not None:
             if level.shared and below is not None:
-                keeps = keeps.plus(below.keeps)
-                passing = passing.plus(level.holds.minus(below.holds.minus(below.keeps)))
-                promised = promised.plus(level.promised_before(below.rank))
-            yield _Level(level, level.holds.plus(keeps), passing, promised)
+                keeps, promised = keeps.plus(below.keeps), promised.plus(level.promised_before(below.rank))
+            elif below is not None:
+                mine = level.holds if mine is below.holds else level.holds.minus(below.holds).plus(mine)
+            yield _Level(level, level.holds.plus(keeps), mine, promised)
             level, below = level._within, level
 
     def promised_before(self, rank: tuple[int, ...]) -> Amount:
         """What is kept for runs in here that began before the one of this rank."""
-        total = Amount()
+        total = NOTHING
         for whose, amount in self._promises.items():
             total = total.plus(amount) if whose[: len(rank)] < rank else total
         return total
@@ -237,8 +241,7 @@ class Ledger:
         """
         with self.lock:
             for level in self._levels():
-                free = level.then()
-                if limit := _short(usd, tokens, free.without(lifted)):
+                if limit := _short(usd, tokens, level.then().without(lifted)):
                     return self._refusal(limit, usd, tokens, level)
         return None
 
@@ -260,7 +263,7 @@ class Ledger:
         return Left(usd, tokens)
 
     def _refusal(self, limit: LimitName, usd: Decimal | None, tokens: int, level: _Level) -> BudgetExceeded:
-        ledger, left, passing = level.ledger, level.then(), level.passing
+        ledger, left, passing = level.ledger, level.then(), level.held.minus(level.mine)
         whose = "" if self._within is None else f" for {ledger.name or 'the outermost run'}"
         if limit == "tokens":
             flight = f", {passing.tokens} of them held by calls in flight" if passing.tokens and left.tokens else ""
@@ -281,8 +284,8 @@ class Ledger:
     def keep(self, usd: Decimal | None, tokens: int = 0) -> Reservation:
         """Hold what a run needs later, against its own tries; raises `BudgetExceeded` where it does not fit.
 
-        In a ledger that it shares it is no hold, which all might wait for when nobody is at work, but a promise: runs
-        that begin later leave it to this one until it has ended (`end`). Who began first never waits for it.
+        In a ledger that it shares it is no hold, which all might wait for when nobody is at work, but a promise: later
+        runs leave it to this one until its `end`, who began first takes it.
         """
         with self.lock:
             if obstacle := self.obstacle(usd, tokens):
@@ -291,21 +294,19 @@ class Ledger:
                 level.ledger.promise(self.rank, Amount(usd or Decimal(0), tokens))
             return self.hold(usd, tokens, kept=True)
 
-    def promise(self, rank: tuple[int, ...], amount: Amount) -> None:
-        """Note what a run keeps for later, where runs share this ledger."""
-        if self.shared and len(rank) > len(self.rank):
-            self._promises[rank] = self._promises.get(rank, Amount()).plus(amount)
+    def promise(self, rank: tuple[int, ...], amount: Amount | None) -> None:
+        """Note what a run keeps for later, where runs share this ledger; None: nothing any more."""
+        if amount is None:
+            self._promises.pop(rank, None)
+        elif self.shared:
+            self._promises[rank] = self._promises.get(rank, NOTHING).plus(amount)
 
     def end(self) -> None:
         """The run is over: nothing is promised to it any more."""
         with self.lock:
             for level in self._levels():
-                level.ledger.withdraw(self.rank)
+                level.ledger.promise(self.rank, None)
             self.line.stir()
-
-    def withdraw(self, rank: tuple[int, ...]) -> None:
-        """Forget what was promised to a run."""
-        self._promises.pop(rank, None)
 
     def hold(self, usd: Decimal | None, tokens: int, *, kept: bool = False) -> Reservation:
         """Hold what is known to fit, here and in the ledgers around."""
@@ -366,8 +367,9 @@ class Ledger:
         if self._open.pop(reservation.number, None) is None:
             raise ValueError(f"reservation {reservation.number} is not open")
         amount = Amount(reservation.usd or Decimal(0), reservation.tokens)
-        self.holds = self.holds.minus(amount) if self._open else Amount()
-        self.keeps = self.keeps.minus(amount) if reservation.kept else self.keeps
+        self.holds = self.holds.minus(amount) if self._open else NOTHING
+        if reservation.kept:
+            self.keeps = self.keeps.minus(amount) if self.keeps != amount else NOTHING
         if reservation.outer is None:
             self.line.stir()
 

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import orchestrate
 from tests.conftest import Cli
+from tests.wire.server import WireServer, whole
+from tests.wire.vendors import chat
 
 COMMAND = Path(sys.executable).parent / "orchestrator"
 
@@ -209,6 +212,57 @@ def test_what_was_spent_before_counts_against_the_budget_of_all(cli: Cli, tmp_pa
     done = cli("batch", str(given), "--out", "out.jsonl", "--budget", "0.2", "--no-trace")
     assert done.returncode == 0, done.stderr
     assert rows(out)[-1]["answer"] == "7"  # what is free is paid by no budget
+
+
+TABLES = """
+[models."here"]
+base_url = "{}"
+max_output = 300
+price = {{ input = 1, output = 100, as_of = 2026-11-22, source = "a contract" }}
+
+[agents.clerk]
+model = "here"
+skill = 0.9
+"""
+
+
+def test_what_the_money_of_all_does_not_pay_for_is_told_apart_and_taken_up_with_more(
+    child_env: dict[str, str], tmp_path: Path
+) -> None:
+    """At most three cents a question, one for what is written."""
+    given = questions(tmp_path, "Who?", "When?", "Where?", "Why?")
+    command = [
+        "batch",
+        str(given),
+        "--out",
+        "out.jsonl",
+        "--agents",
+        "mine",
+        "--no-trace",
+        "--router",
+        "plan",
+        "--json",
+    ]
+    (tmp_path / "mine").mkdir()
+    with WireServer() as server:
+        (tmp_path / "mine" / "clerk.toml").write_text(TABLES.format(server.openai_url), encoding="utf-8")
+        usage = {"prompt_tokens": 20, "completion_tokens": 100, "total_tokens": 120}
+        server.script(*[whole(chat("so", usage=usage))] * 4)
+        short = orchestrate(*command, "--budget", "0.05", env=child_env, cwd=tmp_path)
+        counts = {"answered": 3, "degraded": 0, "escalated": 0, "unpaid": 1, "error": 0, "before": 0}
+        assert json.loads(short.stdout) == {**counts, "out": "out.jsonl"}, short.stderr
+        assert short.returncode == 4
+        same = orchestrate(*command, "--budget", "0.09", env=child_env, cwd=tmp_path)
+        assert (same.returncode, json.loads(same.stdout)["before"]) == (0, 4), "only --retry asks again"
+        more = orchestrate(*command, "--budget", "0.09", "--retry", env=child_env, cwd=tmp_path)
+        counts |= {"answered": 1, "unpaid": 0, "before": 3}
+        assert json.loads(more.stdout) == {**counts, "out": "out.jsonl"}, more.stderr
+        assert more.returncode == 0
+        assert len(server.requests) == 4
+    reasons = [str(row["reasons"]) for row in rows(tmp_path / "out.jsonl") if row["status"] == "escalated"]
+    assert len(reasons) == 1
+    assert "limit:usd" in reasons[0]
+    assert "left for all runs together" in reasons[0]
 
 
 def test_ctrl_c_keeps_what_was_decided(child_env: dict[str, str], tmp_path: Path) -> None:
