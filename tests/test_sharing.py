@@ -329,6 +329,21 @@ def test_money_that_runs_out_pays_for_the_same_questions_at_any_concurrency(
     assert came[0] == came[1]
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_runs_in_threads_of_their_own_wait_for_each_other(merged: bool) -> None:
+    world = World(tuple(Case(rounds=3, written=6) for _ in range(12)), most=1000, merged=merged)
+    provider = Scripted(world)
+    inner = desk_of(world, provider)
+
+    def in_a_thread(question: str) -> str | None:
+        return inner.run_sync(question).answer
+
+    desk = Orchestrator([Agent(name="in_a_thread", tool=in_a_thread)], trace=False, budget=Budget(usd=Decimal(1000)))
+    found = asked(desk, world, 12, Budget(usd=Decimal("0.4")))
+    assert {each.status for each in found} == {"answered"}
+    assert sum(each.cost_usd or 0 for each in found) <= Decimal("0.4")
+
+
 def test_a_refusal_says_what_others_hold() -> None:
     together = Ledger(Budget(usd=Decimal("0.05"), tokens=100), name="all runs together", shared=True)
     mine, others = Ledger(within=together), Ledger(within=together)

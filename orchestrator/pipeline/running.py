@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 from orchestrator.errors import ConfigError
@@ -80,7 +81,11 @@ def _begun(
         expected = "a place for a new file, since a trace is never written over"
         raise ConfigError(problem, file=str(path), field="trace", expected=expected) from error
     context = context_of(settings, state, journal, tally, wishes, past=Past() if durable else None)
-    return context, as_kept(state, context)
+    with ExitStack() as undone:
+        undone.callback(context.ledger.end)  # nothing is promised to a run that does not begin
+        state = as_kept(state, context)
+        undone.pop_all()
+    return context, state
 
 
 def check_no_loop(door: str, instead: str) -> None:
