@@ -41,12 +41,13 @@ class Took:
 async def conclude(state: RunState, context: RunContext) -> Decision:
     """Merge what is there into a decision; without any reply or answer it is an escalation."""
     kinds = context.facilities.kinds
-    known = state.reasons
-    state, replies = gathered(state, kinds)
+    known, (_, replies) = state.reasons, gathered(state, kinds)
+    short = _ran_out(state, replies, context)  # before doubts, as a replay finds it
+    state, replies = gathered(replace(state, shortfalls=(*state.shortfalls, *short)), kinds)
     if (overrun := context.ledger.overrun) is not None:
         state = replace(state, reasons=(*state.reasons, overrun))
-    if state.reasons != known:
-        context.journal.write(Noted(reasons=state.reasons[len(known) :], halted=state.halted))
+    if state.reasons != known or short:
+        context.journal.write(Noted(reasons=state.reasons[len(known) :], shortfalls=short, halted=state.halted))
     merging = await _written(state, replies, context) if replies else None
     return decided(state, replies, merging, _took(context))
 
@@ -178,11 +179,20 @@ def _by_person(replies: list[Reply]) -> bool:
     return any(reply.agent == PERSON for reply in replies)
 
 
-def _missing_analyses(state: RunState, replies: list[Reply]) -> list[str]:
-    given = len({reply.agent for reply in replies})
-    if given >= state.analyses:
-        return []
-    return [f"analyses: {given} of {state.analyses}"]
+def _ran_out(state: RunState, replies: list[Reply], context: RunContext) -> tuple[str, ...]:
+    """What is missing of a vote that may end early, and ended undecided; votes of a person or a model are none."""
+    router = context.router
+    if not isinstance(router, BallotRouter) or not replies or state.answer or _by_person(replies):
+        return ()
+    return _short_of(len(replies), router.voters) if router.undecided(state.question, replies, canonical) else ()
+
+
+def _missing_analyses(state: RunState, replies: list[Reply]) -> tuple[str, ...]:
+    return _short_of(len({reply.agent for reply in replies}), state.analyses)
+
+
+def _short_of(given: int, wanted: int) -> tuple[str, ...]:
+    return () if given >= wanted else (f"analyses: {given} of {wanted}",)
 
 
 def _value(merged: Analysis, replies: list[Reply], kind: type[BaseModel] | None) -> JsonValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from orchestrator.evals.comparison import compare
 from orchestrator.evals.stats import Interval
 from orchestrator.evals.systems import Result, System
 from orchestrator.evals.verdict import Evidence, rival_of, verdict
+from tests.commands import orchestrate
 from tests.eval_world import KEY, PRICE, Lab, row, suite_folder
 from tests.wire.server import WireServer, whole
 from tests.wire.vendors import call, chat
@@ -248,6 +250,9 @@ def broken(view):
 """
 
 
+GATE = "1 gate does not hold either, which alone is exit 3"
+
+
 @pytest.mark.parametrize(
     ("gates", "told"),
     [
@@ -255,10 +260,7 @@ def broken(view):
         (("--limit", "1"), "exit 1: 1 case ended in an error (--allow-errors lets it pass)\n"),
         (
             ("--fail-under", "0.9", "--max-cost-per-question", "0"),
-            (
-                "exit 1: 2 cases ended in an error (--allow-errors lets them pass); 1 gate does not hold either, "
-                "which alone is exit 3\n"
-            ),
+            f"exit 1: 2 cases ended in an error (--allow-errors lets them pass); {GATE}\n",
         ),
     ],
 )
@@ -277,3 +279,62 @@ def test_an_eval_says_why_it_exits_with_1(lab: Lab, gates: tuple[str, ...], told
     passed = lab.run(*run, "--allow-errors", "--json", code=code)
     assert "exit 1" not in passed.stderr
     assert ("gate: " in passed.stderr) is bool(code)
+
+
+VOTERS = """
+from orchestrator import expert
+
+"""
+VOTER = """
+@expert(produces="answer", skill={skill})
+def {name}(question: str) -> str:
+    \"\"\"Says {answer}.\"\"\"
+    return {answer!r}
+
+"""
+
+
+def voters(place: Path, answers: str) -> None:
+    """A folder of experts who say these letters, the best first."""
+    place.mkdir(parents=True)
+    made = [VOTER.format(name=f"v{n}", answer=each, skill=0.9 - n / 100) for n, each in enumerate(answers)]
+    (place / "voters.py").write_text(VOTERS + "".join(made), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("answers", "width", "missing", "told"),
+    [
+        ("ABA", 5, "analyses: 3 of 5", "undecided, and nobody else can be asked"),
+        ("AB", 3, "analyses: 2 of 3", "undecided, and nobody else can be asked"),
+        ("AA", 5, "analyses: 2 of 5", "undecided, and nobody else can be asked"),
+        ("AAA", 5, None, "3 of 5 asked, 0 votes spared"),
+        ("AAAB", 5, None, "3 of 5 asked, 1 vote spared"),
+        ("AAAAA", 5, None, "3 of 5 asked, 2 votes spared"),
+        ("AB", 2, None, "2 of 2 asked, 0 votes spared"),
+        ("ABAB", 4, None, "4 of 4 asked, 0 votes spared"),
+    ],
+)
+def test_a_vote_that_runs_out_undecided_is_degraded(
+    lab: Lab, answers: str, width: int, missing: str | None, told: str
+) -> None:
+    voters(lab.folder / "voters", answers)
+    pool = ("--agents", "voters", "--pool", "voters")
+    ran = orchestrate(
+        *("run", "Which letter?", *pool, "--analyses", f"auto:{width}", "--json", "--trace", "t.jsonl"),
+        env=lab.env,
+        cwd=lab.folder,
+    )
+    decision = json.loads(ran.stdout)
+    assert decision["status"] == ("degraded" if missing else "answered")
+    assert [each for each in decision["reasons"] if each.startswith("analyses")] == ([missing] if missing else [])
+    thoughts = [json.loads(line).get("thought") for line in (lab.folder / "t.jsonl").read_text("utf-8").splitlines()]
+    assert any(told in thought for thought in thoughts if thought)
+    replayed = orchestrate("trace", "replay", "t.jsonl", "--json", env=lab.env, cwd=lab.folder)
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+def test_a_vote_that_runs_out_is_degraded_in_evals_too(lab: Lab) -> None:
+    suite = named_pool(lab.folder / "suite", "voters")
+    voters(suite / "voters", "ABA")
+    lab.run("run", str(suite), "--analyses", "auto:5", "--no-singles", "--out", "run")
+    assert {(each["status"], *each["reasons"]) for each in lab.results("run")} == {("degraded", "analyses: 3 of 5")}

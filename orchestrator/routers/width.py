@@ -116,14 +116,27 @@ class BallotRouter:
         if not at.replies and not at.others:
             return Turn(())
         labels = at.ballot(view).labels
-        remaining = min(self.voters - len(labels), len(at.others))
-        if remaining <= 0 or decided(labels, remaining) or (labels and view.last is not None):
-            return stop(f"ballot: stop: {len(labels)} of {self.voters} asked, {max(0, remaining)} votes spared")
+        missing = self.voters - len(labels)
+        if self._decides(labels) or not at.others or (labels and view.last is not None):
+            spared = max(0, min(missing, len(at.others)))
+            told = f"{spared} vote{'' if spared == 1 else 's'} spared"
+            if not (self._decides(labels) or at.others):
+                told = "undecided, and nobody else can be asked"
+            return stop(f"ballot: stop: {len(labels)} of {self.voters} asked, {told}")
         counts = [number for _, number in Counter(label for label in labels if label != NONE).most_common(2)]
         lead = (counts[0] if counts else 0) - (counts[1] if len(counts) > 1 else 0)
-        fewest = (remaining - lead) // 2 + 1  # so many votes for the leader decide it
+        fewest = (missing - lead) // 2 + 1  # so many votes for the leader decide it
         names = [each.agent for each in at.others[:fewest]]
         return ask(names, f"ballot: {len(labels)} of {self.voters} asked; ask {len(names)} more", query)
+
+    def undecided(self, question: Question, replies: Sequence[Reply], label_of: LabelOf) -> bool:
+        """Whether the votes that were to come, and did not, could have changed who has most."""
+        return not self._decides(ballot_of(question, replies, None, label_of).labels)
+
+    def _decides(self, labels: Sequence[int]) -> bool:
+        """Whether these votes are all that were wanted, or no others could change who has most."""
+        missing = self.voters - len(labels)
+        return missing <= 0 or decided(labels, missing)
 
 
 def _probe(at: Prospects, view: View, query: str) -> Turn:
