@@ -102,6 +102,10 @@ def test_the_cheapest_baseline_that_is_as_good_is_the_rival() -> None:
 
 def test_a_verdict_claims_no_more_than_the_table_above_it(lab: Lab) -> None:
     found = lab.report("run", "recorded_demo", "--analyses", "auto", "--confidence", "fit", "--out", "run")
+    assert row(found, "plan+xauto+fitted")["sureness"]["auroc"] < 0.5
+    worse = "plan+xauto+fitted: its confidence ranks worse than chance (AUROC 0."
+    assert worse in lab.run("report", "run", "--markdown", "report.md").stderr
+    assert worse in (lab.folder / "report.md").read_text("utf-8").replace("\\", "")
     (beside_best,) = (each for each in found["comparisons"] if each["b"] == "best-single")
     assert 0.05 < beside_best["p"] < 0.07
     assert beside_best["ci"]["low"] > 0
@@ -338,3 +342,11 @@ def test_a_vote_that_runs_out_is_degraded_in_evals_too(lab: Lab) -> None:
     voters(suite / "voters", "ABA")
     lab.run("run", str(suite), "--analyses", "auto:5", "--no-singles", "--out", "run")
     assert {(each["status"], *each["reasons"]) for each in lab.results("run")} == {("degraded", "analyses: 3 of 5")}
+
+
+def test_a_confidence_that_ranks_as_chance_or_better_is_left_alone(lab: Lab) -> None:
+    told = lab.run("run", "recorded_demo", "--router", "cascade", "--out", "run")
+    assert "AUROC" in told.stdout
+    ranked = row(lab.report("report", "run"), "cascade")["sureness"]["auroc"]
+    assert ranked is None or ranked >= 0.5
+    assert "worse than chance" not in told.stderr

@@ -36,6 +36,8 @@ __all__ = [
 SINGLE = "model:"
 LEVEL = 0.95
 SHOWN_LEAKS = 3
+CHANCE = 0.5
+"""AUROC of a confidence that knows nothing."""
 NEEDS_MATRIX = ("best-single", "zero-router", "train-means", "task-means", "knn", "oracle", "placebo:ROUTER")
 """Baselines that rest on what every model gave on train."""
 SEQUENTIAL = "it goes by the replies that came, so there are no predictions that could be dealt"
@@ -161,7 +163,7 @@ def report_of(
         verdict=told,
         reasons=words.reasons if words else (),
         left_out=tuple(left_out),
-        notes=tuple(_notes(suite, split)),
+        notes=(*_notes(suite, split), *_badly_ranked(summaries)),
         errors=sum(result.error for router in routers for result in router.results),
     )
 
@@ -273,6 +275,17 @@ def _notes(suite: Suite, split: Split) -> list[str]:
     if len(leaks) > SHOWN_LEAKS:
         notes.append(f"{len(leaks) - SHOWN_LEAKS} more test cases stand in train")
     return notes
+
+
+def _badly_ranked(found: Iterable[Summary]) -> list[str]:
+    """Whose confidence says less than a coin which of its decisions are right."""
+    sure = [(each.name, each.sureness.auroc, each.sureness.n) for each in found if each.sureness is not None]
+    return [
+        f"{name}: its confidence ranks worse than chance (AUROC {ranked:.4f} over {n} decisions): right decisions "
+        "were less sure than wrong ones more often than not"
+        for name, ranked, n in sure
+        if ranked is not None and ranked < CHANCE
+    ]
 
 
 def _leaks(cases: Iterable[EvalCase]) -> list[tuple[str, str]]:
