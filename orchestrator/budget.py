@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from threading import RLock
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from orchestrator.errors import BudgetExceeded, ConfigError, LimitName
 from orchestrator.messages import Usage
+from orchestrator.waiting import Line
 
-__all__ = ["ALL_TOGETHER", "UNLIMITED", "Budget", "Ledger", "Left", "Line", "Reservation"]
+__all__ = ["ALL_TOGETHER", "UNLIMITED", "Budget", "Ledger", "Left", "Reservation"]
 
 ALL_TOGETHER = "all runs together"
 """What the ledger that many runs share is called in errors."""
@@ -372,29 +373,6 @@ class Ledger:
             self.keeps = self.keeps.minus(amount) if self.keeps != amount else NOTHING
         if reservation.outer is None:
             self.line.stir()
-
-
-class Waiting(Protocol):
-    """Somebody in line."""
-
-    def wake(self) -> bool:
-        """Let it look again, from whatever thread; False where it never will."""
-        ...
-
-
-class Line:
-    """Who waits for what others hold of what they share; only the first looks whether it fits by now."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Waiting] = []
-        self.changes = 0
-        """How often something was settled, was released or left the line."""
-
-    def stir(self) -> None:
-        """Let the first look again."""
-        self.changes += 1
-        while self.waiting and not self.waiting[0].wake():
-            del self.waiting[0]
 
 
 def _short(usd: Decimal | None, tokens: int, free: Left) -> LimitName | None:
