@@ -174,9 +174,11 @@ class WireServer:
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._over.wait()
-        server.close()
-        for _ in range(5):  # so that who is just being let in is there to be turned away
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(5):  # a server that is closed leaves open what it is just letting in
             await asyncio.sleep(0)
+        server.close()
         for writer, serving in self._open:
             serving.cancel()
             writer.transport.abort()  # what was written may never be read
