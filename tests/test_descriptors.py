@@ -218,8 +218,8 @@ BROKEN = [
         {"a.toml": '[agents.a]\ntool = "tools.py:f"\n', "tools.py": "def f(question) -> str\n"},
         snapshot(
             [
-                "pool/a.toml: `agents.a.tool`: `pool/tools.py` cannot be loaded: SyntaxError: expected ':'",
-                "(tools.py, line 1); expected Python that can be imported",
+                "pool/tools.py: cannot be loaded: SyntaxError: expected ':' (tools.py, line 1); expected Python",
+                "that can be imported",
             ]
         ),
     ),
