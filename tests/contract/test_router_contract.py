@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Answer, Budget, Orchestrator, Route, Turn, View
+from orchestrator.messages import Status
 from orchestrator.providers import Request, ScriptProvider
 from orchestrator.providers.base import Completion
 from orchestrator.routers import (
